@@ -1,0 +1,89 @@
+"""The dataset card: front matter that `datasets` reads, what was done, counts, and a plot."""
+
+from collections import Counter
+from pathlib import Path
+
+import yaml
+
+from codedpo_plugin import __version__, plots
+from codedpo_plugin.recipe import Recipe
+
+Rows = Counter[tuple[str, str]]
+
+_MEANINGS = {
+    "dpo": "correctness and efficiency pairs (default)",
+    "correctness": "best-ranked against worst-ranked solution",
+    "efficiency": "fast against slow, both passing all credible tests",
+    "kto": "single completions with a label",
+    "sft": "chosen completions",
+}
+
+
+def write_card(folder: Path, recipe: Recipe, rows: Rows) -> None:
+    """Write `README.md` and `pairs.png` into a dataset folder."""
+    plots.pairs_overview(folder / "dpo", folder / "pairs.png")
+    (folder / "README.md").write_text(card_text(recipe, rows), encoding="utf-8")
+
+
+def card_text(recipe: Recipe, rows: Rows) -> str:
+    """The card. Configs and splits without rows are left out: `datasets` refuses empty files."""
+    from huggingface_hub import DatasetCard, DatasetCardData
+
+    configs = []
+    for config in _MEANINGS:
+        splits = [split for split in ("train", "test") if rows[config, split]]
+        if splits:
+            files = [{"split": split, "path": f"{config}/{split}.jsonl"} for split in splits]
+            default = {"default": True} if config == "dpo" else {}
+            configs.append({"config_name": config, "data_files": files} | default)
+    data = DatasetCardData(
+        pretty_name=f"codedpo: {recipe.output.name}",
+        tags=["codedpo", "preference", "dpo", "code"],
+        configs=configs,
+    )
+    return str(DatasetCard(f"---\n{data.to_yaml()}\n---\n\n{_body(recipe, rows)}"))
+
+
+def _body(recipe: Recipe, rows: Rows) -> str:
+    table = "\n".join(
+        f"| `{config}` | {meaning} | {rows[config, 'train']:,} | {rows[config, 'test']:,} |"
+        for config, meaning in _MEANINGS.items()
+    )
+    settings = yaml.safe_dump(
+        recipe.model_dump(mode="json", include={"execute", "score", "timing", "pairs", "export"}),
+        sort_keys=False,
+    )
+    return f"""\
+# {recipe.output.name}
+
+Preference pairs for a code model, made from its own samples and verified by running them, with
+[codedpo](https://arxiv.org/abs/2410.05605) {__version__}. Every solution of a problem was run
+against every test; solutions and tests were ranked by each other (`{recipe.ranker}`). *Correctness*
+pairs set the best solution against the worst. *Efficiency* pairs set a fast solution against a slow
+one, timed on the tests that the best solution passes. No ground truth was used: pairs can be wrong.
+
+| config | rows | train | test |
+|---|---|---|---|
+{table}
+
+Splits are by problem. `chosen_index` and `rejected_index` are positions in the problem's samples;
+`chosen_seconds` and `rejected_seconds` (efficiency pairs) are CPU time of one pass over the
+credible tests; scores compare only within a problem. `confidence` is the share of the problem's
+solutions that behave as the chosen one (times the certainty that it is faster, in efficiency
+pairs): a measure of agreement, not a calibrated probability.
+
+![lengths and speed ratios](pairs.png)
+
+```python
+from datasets import load_dataset
+
+dataset = load_dataset("PATH_OR_NAME", "dpo")
+```
+
+<details><summary>Settings</summary>
+
+```yaml
+{settings}```
+
+</details>
+"""

@@ -1,0 +1,145 @@
+"""The `codedpo` command. Heavy modules are imported by the commands that need them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from codedpo_plugin import __version__
+from codedpo_plugin.errors import InfrastructureError, InputError
+
+if TYPE_CHECKING:
+    from codedpo_plugin.recipe import Recipe
+
+app = typer.Typer(
+    help="Execution-verified preference data for code models.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+RecipePath = Annotated[Path, typer.Argument(help="Recipe (YAML).", metavar="RECIPE")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override a key: --set pairs.ties=shortest. May be repeated."),
+]
+Part = Annotated[
+    str, typer.Option("--shard", help="Do one part only: i/n takes every n-th shard from the i-th.")
+]
+
+
+@app.command()
+def build(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    shard: Part = "1/1",
+    push_to_hub: Annotated[
+        str | None, typer.Option(help="Push the dataset to this repository: owner/name.")
+    ] = None,
+) -> None:
+    """Run every stage, from candidates to dataset and report; goes on where it was stopped."""
+    from codedpo_plugin import run
+
+    extra = [f"export.push_to_hub={push_to_hub}"] if push_to_hub else []
+    run.build(_load(recipe, [*(overrides or []), *extra]), _part(shard), _console())
+
+
+@app.command()
+def execute(recipe: RecipePath, overrides: Overrides = None, shard: Part = "1/1") -> None:
+    """Run every solution against every test."""
+    _stage("execute", recipe, overrides, shard)
+
+
+@app.command()
+def rank(recipe: RecipePath, overrides: Overrides = None, shard: Part = "1/1") -> None:
+    """Score solutions and tests."""
+    _stage("rank", recipe, overrides, shard)
+
+
+@app.command()
+def time(recipe: RecipePath, overrides: Overrides = None, shard: Part = "1/1") -> None:
+    """Time the solutions that pass all credible tests."""
+    _stage("time", recipe, overrides, shard)
+
+
+@app.command()
+def pairs(recipe: RecipePath, overrides: Overrides = None, shard: Part = "1/1") -> None:
+    """Select chosen and rejected."""
+    _stage("pairs", recipe, overrides, shard)
+
+
+@app.command()
+def export(recipe: RecipePath, overrides: Overrides = None) -> None:
+    """Write the dataset and the report from finished pairs."""
+    from codedpo_plugin import run
+
+    run.finish(_load(recipe, overrides), {}, _console())
+
+
+@app.command()
+def show(
+    task_id: Annotated[str, typer.Argument(help="The problem to show.", metavar="TASK_ID")],
+    run: Annotated[
+        Path | None, typer.Option(help="Run folder; by default the newest one in runs/.")
+    ] = None,
+) -> None:
+    """Show one problem's pass matrix, ranking and pairs, and why they were made."""
+    from codedpo_plugin import show as module
+
+    module.show(run or _newest_run(), task_id, _console())
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine's sandbox enforces and which extras are installed."""
+    from codedpo_plugin import doctor as module
+
+    module.doctor(_console())
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Version.")] = False) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point: an error that the user can mend is a message, not a traceback."""
+    try:
+        app()
+    except (InputError, InfrastructureError) as error:
+        Console(stderr=True, soft_wrap=True).print(f"error: {error}", markup=False, style="red")
+        raise SystemExit(2 if isinstance(error, InputError) else 1) from None
+
+
+def _stage(name: str, recipe: Path, overrides: list[str] | None, shard: str) -> None:
+    from codedpo_plugin import run
+
+    run.stages([name], _load(recipe, overrides), _part(shard), _console())
+
+
+def _load(path: Path, overrides: list[str] | None) -> "Recipe":
+    from codedpo_plugin.recipe import load_recipe
+
+    return load_recipe(path, overrides)
+
+
+def _part(shard: str) -> tuple[int, int]:
+    """(i, n) of `i/n`."""
+    i, _, n = shard.partition("/")
+    if not (i.isdigit() and n.isdigit() and 1 <= int(i) <= int(n)):
+        raise InputError(f"--shard {shard}: expected i/n with 1 <= i <= n, for instance 3/8")
+    return int(i), int(n)
+
+
+def _newest_run() -> Path:
+    runs = [path.parent for path in Path("runs").glob("*/recipe.yaml")]
+    if not runs:
+        raise InputError("no run in runs/; name one with --run FOLDER")
+    return max(runs, key=lambda run: (run / "recipe.yaml").stat().st_mtime)
+
+
+def _console() -> Console:
+    return Console(soft_wrap=not Console().is_terminal)

@@ -1,0 +1,51 @@
+"""Doctor: what this machine's sandbox enforces, and which extras are installed."""
+
+import importlib.metadata
+import platform
+
+from rich.console import Console
+from rich.table import Table
+
+from codedpo_plugin.sandbox import Sandbox
+
+_LAYERS = {
+    "session": "a session of its own, private files, no core dumps",
+    "namespaces": "no network interfaces, nothing shared with other processes",
+    "uid": "an ordinary user, so that process limits bind",
+    "hidden": "its memory cannot be read by other processes of the user",
+    "no_new_privs": "no setuid programs",
+    "landlock": "no reading outside Python, no writing outside the scratch folder",
+    "landlock_tcp": "no TCP",
+    "landlock_scope": "no signals to processes outside",
+    "seccomp": "no sockets, programs, mounts, tracing",
+    "scratch": "an empty folder to write in",
+}
+
+_EXTRAS = {
+    "train": ("trl", "transformers", "accelerate", "datasets", "peft", "torch"),
+    "dev": ("pytest", "ruff", "mypy"),
+}
+
+
+def doctor(console: Console) -> None:
+    """Print two tables."""
+    with Sandbox() as sandbox:
+        layers = sandbox.layers
+    console.print(f"Python {platform.python_version()}, {platform.platform()}", markup=False)
+    table = Table("sandbox layer", "state", "what it stops", box=None, header_style="bold")
+    for name, state in layers.items():
+        style = "green" if state == "on" else "bold red"
+        table.add_row(name, f"[{style}]{state}[/]", _LAYERS.get(name, ""))
+    console.print(table)
+    table = Table("extra", "package", "version", box=None, header_style="bold")
+    for extra, packages in _EXTRAS.items():
+        for package in packages:
+            table.add_row(extra, package, _version(package, extra))
+    console.print(table)
+
+
+def _version(package: str, extra: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return f"[yellow]missing[/]: pip install 'codedpo[{extra}]'".replace("codedpo[", r"codedpo\[")

@@ -1,0 +1,13 @@
+"""What can go wrong, by who can mend it.
+
+A solution that fails is *data*: it is recorded as an outcome and never raised. The two errors
+here are the other cases, and neither is ever recorded as a failing test.
+"""
+
+
+class InputError(Exception):
+    """Something the user gave is wrong; the message names the file, line or key, and the mend."""
+
+
+class InfrastructureError(Exception):
+    """The machine failed us (full disk, killed worker, dead sandbox); finished shards are kept."""

@@ -1,0 +1,172 @@
+"""Execute: run every solution of a problem against every test, each in its own process.
+
+Reads candidates, adds:
+
+| column | type | meaning |
+|---|---|---|
+| `outcomes` | N lists of M str | see `OUTCOMES` |
+| `returned` | N lists of M str or null | what the call under test returned, where the test is split |
+| `errors` | N lists of M str or null | `Type: message` of what was raised, or how the process died |
+| `sealed` | M bool | whether the verdict was given outside the solution's process |
+| `cpu_seconds` | float | CPU time of all runs of the problem |
+
+A returned value is its canonical encoding (`sandbox.encoding`), or its hash where that is long:
+equal values have equal texts.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+from codedpo_plugin.assertions import Test, judge_here, split_test
+from codedpo_plugin.errors import InfrastructureError
+from codedpo_plugin.recipe import Recipe
+from codedpo_plugin.sandbox import Limits, Reply, Sandbox
+from codedpo_plugin.sandbox.encoding import canonical
+from codedpo_plugin.shards import Row
+
+STAGE = "executions"
+
+OUTCOMES = {
+    "passed": "the test held",
+    "failed": "the claim was false, or an AssertionError was raised",
+    "error": "any other exception, SystemExit and SyntaxError among them",
+    "timeout": "used its CPU time, or waited for too long",
+    "memory": "ran out of its memory",
+    "crashed": "the process died, or ended before the test did",
+    "not_run": "too long, or not worth running after repeated time-outs",
+}
+
+SCHEMA = pa.schema(
+    [
+        ("task_id", pa.string()),
+        ("outcomes", pa.list_(pa.list_(pa.string()))),
+        ("returned", pa.list_(pa.list_(pa.string()))),
+        ("errors", pa.list_(pa.list_(pa.string()))),
+        ("sealed", pa.list_(pa.bool_())),
+        ("cpu_seconds", pa.float64()),
+    ]
+)
+
+MAX_RETURNED = 200  # characters of a returned value that are kept; longer ones become a hash
+
+
+def execute(rows: Iterable[Row], recipe: Recipe) -> Iterator[Row]:
+    """Run candidates, one row at a time; a sandbox lives as long as the iteration.
+
+    Raises:
+        InfrastructureError: the sandbox lacks a layer that `execute.require` demands.
+    """
+    settings = recipe.execute
+    limits = Limits(settings.seconds, settings.memory_mb, strikes=settings.strikes)
+    with Sandbox(limits) as sandbox:
+        require(settings.require, sandbox)
+        for row in rows:
+            yield execute_problem(row, sandbox, settings.max_chars)
+
+
+def require(layers: list[str], sandbox: Sandbox) -> None:
+    """Refuse to go on without the sandbox layers that a recipe demands."""
+    for name in layers:
+        state = sandbox.layers.get(name, f"no such layer; there are {', '.join(sandbox.layers)}")
+        if state != "on":
+            raise InfrastructureError(f"execute.require: {name} is off on this machine: {state}")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One cell of the pass matrix."""
+
+    outcome: str
+    """A key of `OUTCOMES`."""
+    seconds: float = 0.0
+    """CPU seconds used."""
+    error: str | None = None
+    """`Type: message` of what was raised, or how the process died."""
+    returned: str | None = None
+    """What the calls under test returned."""
+
+
+def execute_problem(row: Row, sandbox: Sandbox, max_chars: int) -> Row:
+    """Fill the pass matrix of one problem. Equal solutions, and equal tests, run once."""
+    tests = {source: split_test(source, row["entry_point"]) for source in row["tests"]}
+    runnable = [test for test in tests.values() if len(test.source) <= max_chars]
+    judge = _Judge(sandbox)
+    matrix: dict[str, dict[str, Verdict]] = {}
+    for solution in dict.fromkeys(row["solutions"]):
+        if len(solution) <= max_chars:
+            replies = sandbox.run(solution, [_cell(test) for test in runnable])
+            verdicts = map(judge.verdict, runnable, replies)
+            matrix[solution] = {t.source: v for t, v in zip(runnable, verdicts, strict=True)}
+    too_long = Verdict("not_run", error=f"longer than {max_chars:,} characters")
+    grid = [
+        [matrix.get(solution, {}).get(test, too_long) for test in row["tests"]]
+        for solution in row["solutions"]
+    ]
+    return {
+        "task_id": row["task_id"],
+        "outcomes": [[verdict.outcome for verdict in line] for line in grid],
+        "returned": [[verdict.returned for verdict in line] for line in grid],
+        "errors": [[verdict.error for verdict in line] for line in grid],
+        "sealed": [tests[source].sealed for source in row["tests"]],
+        "cpu_seconds": sum(v.seconds for line in matrix.values() for v in line.values()),
+    }
+
+
+def _cell(test: Test) -> dict[str, object]:
+    if test.sealed:
+        return {"calls": list(test.calls), "names": list(test.names)}
+    return {"snippet": test.source}
+
+
+class _Judge:
+    """Turns what a leaf sent into a verdict; equal values for a test are judged once."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.known: dict[tuple[str, str], Verdict] = {}
+
+    def verdict(self, test: Test, reply: Reply) -> Verdict:
+        """The outcome of a cell, given what its leaf sent or how it ended."""
+        if reply.record is None:
+            return Verdict(reply.outcome, reply.seconds, reply.error)
+        if not test.sealed:
+            good = reply.record.get("done") is True
+            return Verdict("passed" if good else "crashed", reply.seconds)
+        values = reply.record.get("values", [])
+        if len(values) != len(test.calls):
+            return Verdict("crashed", reply.seconds, "sent something else than its values")
+        key = (test.source, _digest("\0".join(values)))
+        if key not in self.known:
+            self.known[key] = self._judged(test, values)
+        return replace(self.known[key], seconds=reply.seconds)
+
+    def _judged(self, test: Test, values: list[str]) -> Verdict:
+        try:
+            returned = _returned(values)
+            held = judge_here(test, values[0])
+        except (ValueError, RecursionError) as error:
+            return Verdict("error", error=f"{type(error).__name__}: {error}")
+        if held is None:
+            claim = {"claim": test.claim, "values": values, "names": list(test.names)}
+            (reply,) = self.sandbox.run("", [claim])
+            if reply.record is None:
+                return Verdict(reply.outcome, error=reply.error, returned=returned)
+            held = reply.record.get("done") is True
+        return Verdict("passed" if held else "failed", returned=returned)
+
+
+def _returned(values: list[str]) -> str | None:
+    """Canonical text of what the calls returned; None where it cannot be compared."""
+    text = "; ".join(map(canonical, values))
+    if '{"object":' in text:
+        return None
+    if len(text) > MAX_RETURNED:
+        return f"sha256:{_digest(text)} ({len(text)} characters)"
+    return text
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,87 @@
+"""What can be said of a program without running it."""
+
+import ast
+import functools
+
+_MUTATORS = frozenset(
+    "add append appendleft clear discard extend insert pop popitem popleft remove reverse "
+    "setdefault sort update".split()
+)
+_MUTABLE = (ast.List, ast.Dict, ast.Set, ast.Call, ast.ListComp, ast.DictComp, ast.SetComp)
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@functools.lru_cache(maxsize=4096)
+def normalised(source: str) -> str:
+    """The program without comments, docstrings and layout; of no Python, its words."""
+    try:
+        tree = ast.parse(source)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | _Function) and _has_docstring(node):
+                node.body = node.body[1:] or [ast.Pass()]
+        return ast.unparse(tree)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return " ".join(source.split())
+
+
+def keeps_state(source: str) -> bool:
+    """Whether a call may leave something behind that speeds up the next one.
+
+    Looks for `global`, and for functions that change a name which is not their own: a module-level
+    dict, a mutable default, an attribute of a function. What `functools` caches is not counted.
+    """
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return True
+    functions = [node for node in ast.walk(tree) if isinstance(node, _Function)]
+    return any(_changes_outer_name(function) for function in functions)
+
+
+def _has_docstring(node: ast.Module | ast.ClassDef | _Function) -> bool:
+    first = node.body[0] if node.body else None
+    return (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    )
+
+
+def _changes_outer_name(function: _Function) -> bool:
+    own = _own_names(function)
+    for node in ast.walk(function):
+        if isinstance(node, ast.Global):
+            return True
+        name = _changed_name(node)
+        if name and name not in own:
+            return True
+    return False
+
+
+def _own_names(function: _Function) -> set[str]:
+    """Names bound inside a function (nested ones too), but for parameters with mutable defaults."""
+    own = {
+        node.id
+        for node in ast.walk(function)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+    for node in ast.walk(function):
+        if isinstance(node, ast.arg):
+            own.add(node.arg)
+    spec = function.args
+    positional = [*spec.posonlyargs, *spec.args]
+    defaults = list(zip(positional[len(positional) - len(spec.defaults) :], spec.defaults, strict=True))
+    defaults += [(a, d) for a, d in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if d]
+    return own - {argument.arg for argument, default in defaults if isinstance(default, _MUTABLE)}
+
+
+def _changed_name(node: ast.AST) -> str | None:
+    """`x` in `x[...] = `, `x.a = `, `del x[...]` and `x.append(...)`."""
+    if isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
+        return node.value.id if isinstance(node.value, ast.Name) else None
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        owner = node.func.value
+        if node.func.attr in _MUTATORS and isinstance(owner, ast.Name):
+            return owner.id
+    return None

@@ -1,0 +1,237 @@
+"""Rankers: from what N solutions did on M tests to a score for each solution and each test.
+
+A ranker takes one problem's `PassMatrix` and keyword parameters, and returns `Scores`; higher is
+better. To add one, write such a function and name it in `RANKERS`. Scores order the solutions of
+one problem: their scale differs between rankers and between problems.
+
+Solutions with the same pass vector get bitwise equal scores from every ranker that looks only at
+passes, so that a tie is a tie. This is why sums are taken row by row here and not with `@`, whose
+rounding depends on where a row lies.
+"""
+
+import difflib
+import hashlib
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+NO_VALUE = -1
+
+
+@dataclass(frozen=True)
+class PassMatrix:
+    """What the executions of one problem say."""
+
+    task_id: str
+    passes: np.ndarray
+    """bool [N, M]: solution i passes test j."""
+    outputs: np.ndarray
+    """int [N, M]: within a column, equal numbers mean the same returned value. -1: no value is
+    known (it raised, timed out, or the test is not of the form `assert f(args) == x`)."""
+
+    def __post_init__(self) -> None:
+        if self.passes.dtype != bool or self.passes.ndim != 2:
+            raise ValueError(f"{self.task_id}: passes must be a bool matrix [solutions, tests]")
+        if self.outputs.shape != self.passes.shape:
+            shapes = f"{self.outputs.shape} and {self.passes.shape}"
+            raise ValueError(f"{self.task_id}: outputs and passes differ in shape: {shapes}")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Higher is better, within one problem."""
+
+    solutions: np.ndarray
+    """float [N]"""
+    tests: np.ndarray
+    """float [M]"""
+
+
+Ranker = Callable[..., Scores]
+
+
+def self_validation(
+    matrix: PassMatrix,
+    *,
+    damping: float = 0.85,
+    iterations: int = 10,
+    schedule: str = "simultaneous",
+) -> Scores:
+    """CodeDPO's mutual scores: good solutions pass good tests, which good solutions pass.
+
+    Every score starts at 1 and takes `iterations` of `self_validation_step`. The scores returned
+    are those of the paper (arXiv 2410.05605) divided by one number, such that the largest is 1.
+    Raises ValueError for a damping outside 0..1, fewer than 1 iteration or an unknown schedule.
+    """
+    if not 0 <= damping <= 1 or iterations < 1:
+        raise ValueError("damping must lie in 0..1 and iterations must be at least 1")
+    solutions, tests = (np.ones(size) for size in matrix.passes.shape)
+    for _ in range(iterations):
+        solutions, tests = self_validation_step(solutions, tests, matrix.passes, damping, schedule)
+        # Unscaled scores overflow. One divisor for both sides: the step adds solutions to tests,
+        # so two divisors would change their weights in the next step.
+        largest = max(solutions.max(initial=0), tests.max(initial=0)) or 1.0
+        solutions, tests = solutions / largest, tests / largest
+    return Scores(solutions, tests)
+
+
+def self_validation_step(
+    solutions: np.ndarray, tests: np.ndarray, passes: np.ndarray, damping: float, schedule: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """One unscaled update of solution scores [N] and test scores [M] by passes [N, M].
+
+    `simultaneous` is the paper's equations as printed: both sides use the old scores.
+    `sequential` is its worked example (1, 1.75, 2.7 at damping 0.5): first tests, then solutions
+    with the new test scores. Raises ValueError for another schedule.
+    """
+    new_tests = (1 - damping) * tests + damping * (passes.T * solutions).sum(axis=1)
+    if schedule == "sequential":
+        tests = new_tests
+    elif schedule != "simultaneous":
+        raise ValueError(f"schedule must be simultaneous or sequential, not {schedule!r}")
+    earned = (passes * tests).sum(axis=1)
+    return (1 - damping) * solutions + damping * earned, new_tests
+
+
+def passed_count(matrix: PassMatrix) -> Scores:
+    """How many tests a solution passes."""
+    return _with_credited_tests(matrix, matrix.passes.sum(axis=1).astype(float))
+
+
+def all_tests(matrix: PassMatrix) -> Scores:
+    """1 for a solution that passes all tests, else 0."""
+    return _with_credited_tests(matrix, matrix.passes.all(axis=1).astype(float))
+
+
+def random(matrix: PassMatrix, *, seed: int = 0) -> Scores:
+    """Uniform in 0..1, fixed by seed, task id and position: the same on every machine."""
+    names = (f"{seed}/{position}/{matrix.task_id}" for position in range(len(matrix.passes)))
+    draws = [int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") for name in names]
+    return _with_credited_tests(matrix, np.array(draws, dtype=float) / 2**32)
+
+
+def codet(matrix: PassMatrix, *, size: str = "sqrt") -> Scores:
+    """CodeT's dual agreement: solutions with one pass vector form a set S that passes the tests T.
+
+    A solution scores sqrt(|S|) * |T|, as in the comparison by `b4`'s authors and our measurements,
+    or |S| * |T| with size="product". Chen et al. 2022, arXiv 2207.10397. Raises ValueError for
+    another size.
+    """
+    if size not in ("sqrt", "product"):
+        raise ValueError(f"size must be sqrt or product, not {size!r}")
+    patterns, members, set_of = _consensus_sets(matrix.passes)
+    weight = np.sqrt(members) if size == "sqrt" else members
+    return _with_credited_tests(matrix, (weight * patterns.sum(axis=1))[set_of].astype(float))
+
+
+def b4(matrix: PassMatrix, *, beta_0: float = 1e4, alpha_xy: float = 1e3) -> Scores:
+    """B4: the log posterior that the consensus set S is what is right, and its T the right tests.
+
+    Chen et al., ASE 2024, arXiv 2409.08692; this form is that of `B4` in strategy.py of
+    github.com/ZJU-CTAG/B4. With B the Beta function, n1 and n0 the tests in and outside of T,
+    and p1 and p0 how often solutions outside of S pass those of T and those outside of T:
+
+        log B(|S| + alpha_xy, N - |S| + 1)              solutions that are right
+      + log B(|T| + alpha_xy, M - |T| + 1)              tests that are right
+      + log B(p1 + 1, (N - |S|) * n1 - p1 + 1)          wrong solutions pass right tests
+      + log B(p0 + 1, (N - |S|) * n0 - p0 + beta_0)     and seldom pass wrong ones
+
+    Constants are left out, so only differences within one problem mean anything. The prior is
+    that most are right and that a pass of a wrong test by a wrong solution is very rare, so the
+    set that passes nothing can win where passes are few. A test scores the posterior probability
+    that it is right. Raises ValueError unless both parameters are finite and above 0.
+    """
+    if not (0 < beta_0 < math.inf and 0 < alpha_xy < math.inf):
+        raise ValueError("beta_0 and alpha_xy must be finite and above 0")
+    patterns, members, set_of = _consensus_sets(matrix.passes)
+    (n, m), chosen_tests = matrix.passes.shape, patterns.sum(axis=1)
+    totals = matrix.passes.sum(axis=0)
+    p1 = (patterns * totals).sum(axis=1) - members * chosen_tests
+    p0 = (~patterns * totals).sum(axis=1)
+    log_posterior = (
+        _log_beta(members + alpha_xy, n - members + 1)
+        + _log_beta(chosen_tests + alpha_xy, m - chosen_tests + 1)
+        + _log_beta(p1 + 1, (n - members) * chosen_tests - p1 + 1)
+        + _log_beta(p0 + 1, (n - members) * (m - chosen_tests) - p0 + beta_0)
+    )
+    posterior = np.exp(log_posterior - log_posterior.max(initial=-np.inf))
+    return Scores(log_posterior[set_of], _credit_tests(posterior, patterns))
+
+
+def agreement(matrix: PassMatrix) -> Scores:
+    """The mean share of calls on which another solution returned the same value.
+
+    A call is a column in which some solution has a value. No value agrees with nothing, not even
+    with another missing one. Expected values are never read. After MBR-exec (Shi et al. 2022,
+    arXiv 2204.11454), which counts the solutions that agree on every call instead.
+    """
+    outputs = matrix.outputs
+    known = outputs != NO_VALUE
+    same = [int(((outputs == row) & (row != NO_VALUE)).sum()) for row in outputs]
+    with_others = np.array(same, dtype=float) - known.sum(axis=1)
+    comparisons = (len(outputs) - 1) * int(known.any(axis=0).sum())
+    return _with_credited_tests(matrix, with_others / max(comparisons, 1))
+
+
+def _with_credited_tests(matrix: PassMatrix, solutions: np.ndarray) -> Scores:
+    """For rankers that say nothing of tests."""
+    return Scores(solutions, _credit_tests(solutions, matrix.passes))
+
+
+def _credit_tests(weights: np.ndarray, passes: np.ndarray) -> np.ndarray:
+    """The share [M] of all weights [N], none below 0, that lies on rows of passes [N, M]."""
+    passing: np.ndarray = (passes.T * weights).sum(axis=1)
+    return passing / (weights.sum() or 1.0)
+
+
+def _consensus_sets(passes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The K different rows of passes [K, M], how often each occurs [K], and which is whose [N]."""
+    patterns, set_of, members = np.unique(passes, axis=0, return_inverse=True, return_counts=True)
+    return patterns, members, set_of.reshape(-1)
+
+
+def _log_beta(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """log B(a, b), elementwise; scipy has it too, but the base install goes without."""
+    values = [
+        math.lgamma(x) + math.lgamma(y) - math.lgamma(x + y) for x, y in zip(a, b, strict=True)
+    ]
+    return np.array(values)
+
+
+RANKERS: dict[str, Ranker] = {
+    "self_validation": self_validation,
+    "passed_count": passed_count,
+    "all_tests": all_tests,
+    "random": random,
+    "codet": codet,
+    "b4": b4,
+    "agreement": agreement,
+}
+
+
+def check_parameters(name: str, parameters: Mapping[str, Any]) -> None:
+    """Refuse, before anything is executed, what `RANKERS[name](matrix, **parameters)` would refuse.
+
+    Raises ValueError that names the wrong ranker, parameter or value, and what is valid.
+    """
+    if name not in RANKERS:
+        raise ValueError(_unknown("ranker", name, list(RANKERS)))
+    valid = [key for key in inspect.signature(RANKERS[name]).parameters if key != "matrix"]
+    for parameter in parameters:
+        if parameter not in valid:
+            raise ValueError(_unknown(f"parameter of ranker {name}:", parameter, valid))
+    tiny = PassMatrix("tiny", np.ones((1, 1), dtype=bool), np.zeros((1, 1), dtype=int))
+    try:
+        RANKERS[name](tiny, **parameters)
+    except (TypeError, ValueError) as error:  # TypeError: YAML reads 1e4 as a string, say
+        raise ValueError(f"ranker {name} cannot use {dict(parameters)}: {error}") from error
+
+
+def _unknown(what: str, word: str, valid: list[str]) -> str:
+    nearest = difflib.get_close_matches(word, valid, n=1)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    return f"unknown {what} {word!r}{hint} (valid: {', '.join(valid) or 'none'})"

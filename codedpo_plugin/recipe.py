@@ -1,0 +1,216 @@
+"""Recipes: what a build does, as YAML checked before anything runs.
+
+The smallest recipe names its input and its output; every other key has the default given here::
+
+    candidates: candidates.jsonl.gz
+    output: runs/mine
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from codedpo_plugin import rankers
+from codedpo_plugin.errors import InputError
+
+
+class Section(BaseModel):
+    """A part of a recipe: unknown keys are errors, values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Execute(Section):
+    """How every solution is run against every test."""
+
+    seconds: float = Field(2.0, gt=0, le=600)
+    """CPU seconds that one solution may use on one test. Waiting is bounded too: four times this."""
+    memory_mb: int = Field(1024, ge=64)
+    """Address space of one test run, in MiB."""
+    strikes: int = Field(2, ge=1)
+    """Time-outs after which the rest of a solution's tests are recorded as `not_run`."""
+    max_tests: int = Field(500, ge=1)
+    """Tests beyond this number are cut from a problem, and counted in the report."""
+    max_chars: int = Field(100_000, ge=1)
+    """Solutions and tests longer than this are not run."""
+    require: list[str] = []
+    """Sandbox layers (see `codedpo doctor`) without which the build refuses to start."""
+
+
+class Score(Section):
+    """How solutions and tests are ranked."""
+
+    rankers: dict[str, dict[str, Any]] = Field(default={"self_validation": {}}, min_length=1)
+    """Ranker name -> its parameters; all are computed and stored, `pairs.ranker` is the one used."""
+
+    @field_validator("rankers")
+    @classmethod
+    def _known(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name, parameters in value.items():
+            rankers.check_parameters(name, parameters)
+        return value
+
+
+class Timing(Section):
+    """How the solutions that pass all credible tests are timed."""
+
+    sample_seconds: float = Field(0.001, gt=0)
+    """Calls are repeated until one sample takes at least this much CPU time."""
+    min_rounds: int = Field(5, ge=3)
+    max_rounds: int = Field(40, ge=3)
+    """Every solution runs once a round, in random order; rounds go on, five at a time, until the
+    fastest and the slowest are told apart."""
+    max_solutions: int = Field(32, ge=2)
+    """Distinct solutions timed for one problem: the best-ranked ones."""
+    seconds: float = Field(20.0, gt=0)
+    """CPU seconds that timing one problem may take."""
+
+
+class Pairs(Section):
+    """Which solutions become chosen and rejected."""
+
+    ranker: str | None = None
+    """The ranker in `score.rankers` that decides; by default the first one there."""
+    correctness: bool = True
+    """Emit best-against-worst pairs (paper, section 3.3)."""
+    efficiency: bool = True
+    """Emit fast-against-slow pairs on the credible tests (paper, section 3.4)."""
+    ties: Literal["first", "shortest", "random"] = "first"
+    """Which of several solutions tied at the top (or bottom) is taken. The paper does not say.
+    Samples come in no order, so `first` favours nothing; `shortest` teaches brevity."""
+    min_margin: float = Field(0.0, ge=0, lt=1)
+    """Least (best - worst) / best score for a correctness pair; it must exceed this."""
+    min_credible_tests: int = Field(1, ge=1)
+    """Problems whose best solution passes fewer tests than this give no pair."""
+    min_speed_ratio: float = Field(1.1, ge=1)
+    """Least seconds(rejected) / seconds(chosen) of an efficiency pair, decided at three standard
+    errors."""
+
+
+class Export(Section):
+    """How the preference dataset is written."""
+
+    format: Literal["conversational", "standard"] = "conversational"
+    """Message lists (TRL's chat form) or plain strings."""
+    text: Literal["auto", "code", "fenced", "response"] = "auto"
+    """What chosen and rejected hold: the program, the program in a ```python fence, or the model's
+    own response. `auto`: the response where candidates have one, else fenced in conversational
+    and bare code in standard form."""
+    test_fraction: float = Field(0.1, ge=0, lt=1)
+    """Share of problems in the test split; a problem's split depends on its `task_id` and `seed`."""
+    seed: int = 0
+    push_to_hub: str | None = None
+    """Dataset repository to push to, `owner/name`; nothing is pushed by default."""
+    private: bool = True
+    """Whether a repository made by `push_to_hub` is private."""
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str | Path) else value
+
+
+class Recipe(Section):
+    """A whole build."""
+
+    candidates: Annotated[list[Path], BeforeValidator(_as_list), Field(min_length=1)]
+    """JSONL (also .gz) or parquet files, one row per problem."""
+    output: Path
+    """The run folder."""
+    shard_size: int = Field(8, ge=1)
+    """Problems per shard: what is lost at most, per worker, when a build is killed."""
+    workers: int | None = Field(None, ge=1)
+    """Worker processes; by default one per core."""
+    execute: Execute = Execute()
+    score: Score = Score()
+    timing: Timing = Timing()
+    pairs: Pairs = Pairs()
+    export: Export = Export()
+
+    @property
+    def ranker(self) -> str:
+        """Name of the ranker that decides the pairs."""
+        return self.pairs.ranker or next(iter(self.score.rankers))
+
+
+def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
+    """Read a YAML recipe, apply `key.sub=value` overrides, and check all of it.
+
+    Raises:
+        InputError: naming the file, the line and key, and the nearest valid key.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such recipe") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    try:
+        data = yaml.safe_load(text) or {}
+        lines = _key_lines(yaml.compose(text))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: a recipe is a mapping of keys, this is a {type(data).__name__}")
+    for override in overrides or []:
+        _apply(data, override)
+    try:
+        recipe = Recipe.model_validate(data)
+    except ValidationError as error:
+        raise InputError(_explain(path, error, lines)) from None
+    if recipe.ranker not in recipe.score.rankers:
+        known = ", ".join(recipe.score.rankers)
+        raise InputError(f"{path}: pairs.ranker: {recipe.ranker!r} is not in score.rankers ({known})")
+    return recipe
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    """Set one dotted key from `key.sub=value`; the value is YAML."""
+    key, equals, value = override.partition("=")
+    if not equals:
+        raise InputError(f"--set {override}: expected key=value, for instance pairs.ties=shortest")
+    *parents, last = key.split(".")
+    for parent in parents:
+        data = data.setdefault(parent, {})
+        if not isinstance(data, dict):
+            raise InputError(f"--set {override}: {parent} is not a section")
+    data[last] = yaml.safe_load(value)
+
+
+def _key_lines(node: yaml.Node | None, prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], int]:
+    """Line (from 1) of every key in a composed YAML document."""
+    lines: dict[tuple[str, ...], int] = {}
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            name = (*prefix, str(key.value))
+            lines[name] = key.start_mark.line + 1
+            lines |= _key_lines(value, name)
+    return lines
+
+
+def _explain(path: Path, error: ValidationError, lines: dict[tuple[str, ...], int]) -> str:
+    """One line per problem: file, line, key, what is wrong, and the nearest valid key."""
+    messages = []
+    for problem in error.errors():
+        where = tuple(str(part) for part in problem["loc"])
+        line = next((lines[where[:n]] for n in range(len(where), 0, -1) if where[:n] in lines), None)
+        place = f"{path}, line {line}" if line else str(path)
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = f"unknown key{_nearest(where)}"
+        elif problem["type"] == "missing":
+            message = "this key is required"
+        messages.append(f"{place}: {'.'.join(where)}: {message}")
+    return "\n".join(messages)
+
+
+def _nearest(where: tuple[str, ...]) -> str:
+    """`; did you mean ...?` for an unknown key."""
+    section: Any = Recipe
+    for part in where[:-1]:
+        section = section.model_fields[part].annotation
+    valid = list(section.model_fields)
+    close = difflib.get_close_matches(where[-1], valid, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; valid keys: {', '.join(valid)}"

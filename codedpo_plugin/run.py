@@ -1,0 +1,63 @@
+"""A whole build: read the candidates, run the stages, export, report, say what to type next."""
+
+from collections.abc import Iterable
+
+import yaml
+from rich.console import Console
+
+from codedpo_plugin import build as pipeline
+from codedpo_plugin import candidates
+from codedpo_plugin.errors import InputError
+from codedpo_plugin.pool import Pool
+from codedpo_plugin.recipe import Recipe
+from codedpo_plugin.sandbox import Sandbox
+from codedpo_plugin.shards import replacing
+
+
+def build(recipe: Recipe, part: tuple[int, int], console: Console) -> None:
+    """Run all stages on a part of the shards; export and report when no part is missing.
+
+    Raises:
+        InputError, InfrastructureError: finished shards are kept.
+    """
+    seconds = stages(pipeline.STAGES, recipe, part, console)
+    if part[1] > 1:
+        try:
+            finish(recipe, seconds, console)
+        except InputError as error:
+            console.print(f"this part is done. {error}", markup=False)
+        return
+    finish(recipe, seconds, console)
+
+
+def stages(
+    names: Iterable[str], recipe: Recipe, part: tuple[int, int], console: Console
+) -> dict[str, float]:
+    """Run some stages on a part of the shards; returns wall seconds by stage."""
+    candidates.ingest(recipe)
+    with replacing(recipe.output / "recipe.yaml") as file:
+        file.write(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).encode())
+    with Pool(recipe.workers, console) as pool:
+        return {name: pipeline.run_stage(name, recipe, pool, part) for name in names}
+
+
+def finish(recipe: Recipe, seconds: dict[str, float], console: Console) -> None:
+    """Write dataset and report, print the tables and the next command."""
+    from codedpo_plugin import export, hub, report
+
+    counts = export.export(recipe)
+    with Sandbox() as sandbox:
+        layers = sandbox.layers
+    summary = report.summarise(recipe, counts, seconds, layers)
+    report.print_tables(summary, console)
+    page = report.write(recipe, summary)
+    dataset = recipe.output / export.FOLDER
+    console.print(f"\nreport   {page}\ndataset  {dataset}", markup=False)
+    if recipe.export.push_to_hub:
+        address = hub.push(dataset, recipe.export.push_to_hub, private=recipe.export.private)
+        console.print(f"pushed   {address}", markup=False)
+    console.print(
+        f"next     trl dpo --model_name_or_path MODEL --dataset_name {dataset} "
+        "--loss_type sigmoid sft --loss_weights 1.0 1.0 --output_dir OUT",
+        markup=False,
+    )

@@ -1,0 +1,299 @@
+"""The trusted side of the sandbox: starts the zygote, sends requests, reads replies."""
+
+import contextlib
+import json
+import marshal
+import os
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from codedpo_plugin.errors import InfrastructureError
+
+_HEADER = struct.Struct("<Bidi")  # status, wait status, CPU seconds, length of the text
+_ENDED, _CPU_LIMIT, _WALL_LIMIT, _NOT_RUN, _BAD_SOURCE = range(5)
+_TRIES = 3  # of one request, when the machine (not the solution) failed
+_SLACK = 60.0  # seconds beyond all limits before the zygote counts as dead
+
+Cell = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one cell may use."""
+
+    seconds: float = 2.0
+    """CPU seconds; waiting is bounded by four times this."""
+    memory_mb: int = 1024
+    """Address space in MiB."""
+    file_mb: int = 4
+    """Size of any file it writes, in MiB."""
+    strikes: int = 2
+    """Time-outs of a solution after which its other cells are not run."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What happened in one cell."""
+
+    outcome: str
+    """`ended` (see `record`), `error`, `failed`, `timeout`, `memory`, `crashed` or `not_run`."""
+    seconds: float = 0.0
+    """CPU seconds used."""
+    error: str | None = None
+    """`Type: message` of the error, or how the process died."""
+    record: dict[str, Any] | None = None
+    """What a leaf that ended well sent: `values` or `done`; untrusted."""
+
+
+class _Died(Exception):
+    """The zygote is gone, or does not answer."""
+
+
+class Sandbox:
+    """A zygote and the pipes to it; not for use by several threads.
+
+    Raises:
+        InfrastructureError: it cannot be started, or fails again and again.
+    """
+
+    def __init__(self, limits: Limits | None = None, *, pin_to: int | None = None) -> None:
+        self.limits = limits or Limits()
+        self.layers: dict[str, str] = {}
+        self._pin_to = pin_to
+        self._process: subprocess.Popen[bytes] | None = None
+        self._scratch = tempfile.mkdtemp(prefix="codedpo-")
+        self._start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the zygote and everything below it."""
+        self._stop()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def run(self, solution: str, cells: list[Cell]) -> list[Reply]:
+        """Run a solution's source with each cell (see `cells.run_cell`), each in its own process.
+
+        Returns one reply per cell, in order.
+        """
+        replies: list[Reply] = []
+        tries = 0
+        while len(replies) < len(cells):
+            request = {"solution": solution, "cells": cells[len(replies) :]}
+            before = len(replies)
+            try:
+                self._send(request)
+                while len(replies) < len(cells):
+                    replies.append(self._read_reply())
+            except _Died as died:
+                tries = 1 if len(replies) > before else tries + 1
+                self._start()
+                if tries >= _TRIES:
+                    # The others get through: this cell breaks its row process, whatever it does.
+                    replies.append(Reply("crashed", error=f"broke its sandbox: {died}"))
+                    tries = 0
+        return replies
+
+    def race(
+        self, solutions: list[str], calls: list[str], *, sample_seconds: float, seconds: float
+    ) -> "Race":
+        """Start measuring solutions against each other on the same calls; see `clocks`."""
+        request = {
+            "solutions": solutions,
+            "calls": calls,
+            "sample_seconds": sample_seconds,
+            "seconds": seconds,
+            "memory_bytes": self.limits.memory_mb << 20,
+            "file_bytes": self.limits.file_mb << 20,
+        }
+        try:
+            self._send(request)
+        except _Died as died:
+            self._start()
+            raise InfrastructureError(f"the sandbox died while timing: {died}") from None
+        return Race(self, seconds * len(solutions))
+
+    # -- the zygote ---------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        self._stop()
+        request_end, self._requests = os.pipe()
+        self._replies, reply_end = os.pipe()
+        settings = {
+            "requests": request_end,
+            "replies": reply_end,
+            "parent": os.getpid(),
+            "path": _import_path(),
+            "scratch": self._scratch,
+            "seconds": self.limits.seconds,
+            "memory_bytes": self.limits.memory_mb << 20,
+            "file_bytes": self.limits.file_mb << 20,
+            "strikes": self.limits.strikes,
+        }
+        program = str(Path(__file__).with_name("zygote.py"))
+        self._process = subprocess.Popen(
+            [sys.executable, "-s", "-S", "-P", "-B", program, json.dumps(settings)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(request_end, reply_end),
+            cwd=self._scratch,
+            env=_ENVIRONMENT | {"TMPDIR": self._scratch, "HOME": self._scratch},
+            start_new_session=True,
+        )
+        os.close(request_end)
+        os.close(reply_end)
+        if self._pin_to is not None:
+            os.sched_setaffinity(self._process.pid, {self._pin_to})
+        try:
+            self.layers = json.loads(self._read_frame()[3])
+        except _Died as died:
+            raise InfrastructureError(f"the sandbox does not start ({died}): {program}") from None
+
+    def _stop(self) -> None:
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        os.close(self._requests)
+        os.close(self._replies)
+        self._process = None
+
+    def _send(self, request: dict[str, Any]) -> None:
+        data = marshal.dumps(request)
+        self._write(struct.pack("<I", len(data)) + data)
+
+    def _write(self, data: bytes) -> None:
+        try:
+            while data:
+                data = data[os.write(self._requests, data) :]
+        except BrokenPipeError:
+            raise _Died("its pipe is closed") from None
+
+    def _read_reply(self) -> Reply:
+        return _interpret(*self._read_frame())
+
+    def _read_frame(self, seconds: float | None = None) -> tuple[int, int, float, bytes]:
+        limit = 4 * self.limits.seconds if seconds is None else seconds
+        deadline = time.monotonic() + limit + _SLACK
+        header = self._read_exactly(_HEADER.size, deadline)
+        status, number, used, length = _HEADER.unpack(header)
+        return status, number, used, self._read_exactly(length, deadline)
+
+    def _read_exactly(self, size: int, deadline: float) -> bytes:
+        parts = []
+        while size:
+            left = max(0.0, deadline - time.monotonic())
+            if not select.select([self._replies], [], [], left)[0]:
+                raise _Died("no answer")
+            part = os.read(self._replies, min(size, 1 << 20))
+            if not part:
+                raise _Died("it ended")
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+
+class Race:
+    """Solutions that are being timed against each other."""
+
+    def __init__(self, sandbox: Sandbox, wall_seconds: float) -> None:
+        self._sandbox = sandbox
+        self._wall_seconds = wall_seconds
+
+    def rounds(self, count: int) -> list[list[float | None]]:
+        """CPU seconds of one repetition of all calls: `count` rounds x solutions; None: broke."""
+        sandbox = self._sandbox
+        try:
+            sandbox._write(struct.pack("<I", count))
+            samples = sandbox._read_frame(self._wall_seconds * (count + 1))[3]
+        except _Died as died:
+            sandbox._start()
+            raise InfrastructureError(f"the sandbox died while timing: {died}") from None
+        rounds: list[list[float | None]] = json.loads(samples)
+        return rounds
+
+    def end(self) -> None:
+        """Stop all the leaves."""
+        with contextlib.suppress(_Died):
+            self._sandbox._write(struct.pack("<I", 0))
+
+
+_ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "PYTHONHASHSEED": "0",
+    "LC_ALL": "C.UTF-8",
+    "TZ": "UTC",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+}
+
+
+def _import_path() -> list[str]:
+    """Folders of installed packages, which solutions may import."""
+    paths = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+    return [path for path in dict.fromkeys(paths) if os.path.isdir(path)]
+
+
+def _interpret(status: int, number: int, seconds: float, text: bytes) -> Reply:
+    """Turn a reply of the row process into an outcome; the text is not trusted."""
+    if status == _NOT_RUN:
+        return Reply("not_run")
+    if status == _CPU_LIMIT:
+        return Reply("timeout", seconds, "CPU limit")
+    if status == _WALL_LIMIT:
+        return Reply("timeout", seconds, "waited too long")
+    if os.WIFSIGNALED(number):
+        name = signal.Signals(os.WTERMSIG(number)).name
+        return Reply("timeout" if name == "SIGXCPU" else "crashed", seconds, f"killed by {name}")
+    record = _record(text)
+    if record is None:
+        code = os.WEXITSTATUS(number)
+        return Reply("crashed", seconds, f"exited with status {code} before the test had ended")
+    if "error" not in record:
+        return Reply("ended", seconds, None, record)
+    return Reply(_outcome(record["error"]), seconds, _describe(record))
+
+
+def _outcome(error: str) -> str:
+    return {"AssertionError": "failed", "MemoryError": "memory"}.get(error, "error")
+
+
+def _describe(record: dict[str, Any]) -> str:
+    return f"{record['error']}: {record['message']}" if record["message"] else record["error"]
+
+
+def _record(text: bytes) -> dict[str, Any] | None:
+    """The one record that a leaf may send, if it has the right shape."""
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict):
+        return None
+    values = record.get("values")
+    if isinstance(values, list) and all(isinstance(value, str) for value in values):
+        return {"values": values}
+    if isinstance(record.get("done"), bool):
+        return {"done": record["done"]}
+    if isinstance(record.get("error"), str) and isinstance(record.get("message"), str):
+        return {"error": record["error"][:100], "message": record["message"][:200]}
+    return None

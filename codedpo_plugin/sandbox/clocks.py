@@ -1,0 +1,145 @@
+"""Measure solutions against each other: a persistent leaf each, CPU clocks read from outside.
+
+One wall-clock run orders programs that differ by 25 % wrongly in a third of cases on a busy
+machine. So: every solution of a problem lives in a leaf of its own; a sample repeats the calls
+until it takes `sample_seconds`; a round takes one sample of each, in random order; only samples of
+one round are compared. The row process reads the kernel's CPU clock of the leaf, which code in the
+leaf cannot set. Statistics are the caller's (`codedpo_plugin.timing`).
+
+Caches made by `functools` are emptied before every repetition; a solution that keeps state in
+another way must not be timed like this.
+
+This file is imported by the zygote: it must need nothing but the standard library and its folder.
+"""
+
+import gc
+import json
+import os
+import random
+import select
+import signal
+import struct
+import sys
+import time
+import types
+from collections.abc import Callable
+from typing import Any
+
+import lockdown
+from leaf import cpu_clock, keep_only, read_exactly
+
+MAX_REPEATS = 1 << 20
+
+
+class _Racer:
+    """A leaf that repeats the calls of one solution on command."""
+
+    def __init__(self, pid: int, commands: int, answers: int) -> None:
+        self.pid, self.commands, self.answers = pid, commands, answers
+        self.repeats = 1
+
+    def sample(self, wall_seconds: float) -> float | None:
+        """CPU seconds of one repetition; None if the leaf died or did not answer."""
+        clock = cpu_clock(self.pid)
+        try:
+            start = time.clock_gettime(clock)
+            os.write(self.commands, struct.pack("<I", self.repeats))
+            if not select.select([self.answers], [], [], wall_seconds)[0]:
+                return None
+            if os.read(self.answers, 1) != b".":
+                return None
+            return (time.clock_gettime(clock) - start) / self.repeats
+        except OSError:
+            return None
+
+    def stop(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        os.close(self.commands)
+        os.close(self.answers)
+
+
+def serve(request: dict[str, Any], requests: int, reply: Callable[[bytes], None]) -> None:
+    """Start a leaf per solution, then run as many rounds as each command asks for.
+
+    `request`: `solutions` and `calls` (sources), `sample_seconds`, `seconds` (CPU limit of a leaf),
+    `memory_bytes`, `file_bytes`. A command is a little-endian uint32 number of rounds, 0 to end.
+    Each reply is a JSON list of rounds, each a list of CPU seconds per repetition, one for each
+    solution: null for one that broke.
+    """
+    racers = [_start(source, request) for source in request["solutions"]]
+    racers = [_warmed(racer, request) for racer in racers]
+    order = random.Random(0)
+    while rounds := struct.unpack("<I", read_exactly(requests, 4))[0]:
+        samples = [_round(racers, order, request["seconds"]) for _ in range(rounds)]
+        reply(json.dumps(samples).encode())
+    for racer in racers:
+        if racer:
+            racer.stop()
+
+
+def _round(racers: list[_Racer | None], order: random.Random, wall: float) -> list[float | None]:
+    """One sample of each leaf, taken in random order."""
+    samples: list[float | None] = [None] * len(racers)
+    for index in order.sample(range(len(racers)), len(racers)):
+        racer = racers[index]
+        samples[index] = racer.sample(wall) if racer else None
+    return samples
+
+
+def _warmed(racer: _Racer, request: dict[str, Any]) -> _Racer | None:
+    """Run a leaf once to warm it, and find the repeats that fill `sample_seconds`."""
+    seconds = racer.sample(request["seconds"])
+    while seconds is not None and racer.repeats < MAX_REPEATS:
+        seconds = racer.sample(request["seconds"])
+        if seconds is None or seconds * racer.repeats >= request["sample_seconds"]:
+            break
+        wanted = request["sample_seconds"] / max(seconds, 1e-7)
+        racer.repeats = min(MAX_REPEATS, max(2 * racer.repeats, int(1.1 * wanted)))
+    if seconds is None:
+        racer.stop()
+        return None
+    return racer
+
+
+def _start(source: str, request: dict[str, Any]) -> _Racer:
+    commands, to_leaf = os.pipe()
+    from_leaf, answers = os.pipe()
+    me = os.getpid()
+    pid = lockdown.fork()
+    if pid == 0:
+        try:
+            lockdown.die_with_parent(me)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+            keep_only(commands, answers)
+            cpu_seconds = int(request["seconds"]) + 1
+            lockdown.lock_leaf(request["memory_bytes"], cpu_seconds, request["file_bytes"])
+            _race(source, request["calls"], commands, answers)
+        finally:
+            os._exit(0)
+    os.close(commands)
+    os.close(answers)
+    return _Racer(pid, to_leaf, from_leaf)
+
+
+def _race(source: str, calls: list[str], commands: int, answers: int) -> None:
+    """In the leaf: define the solution, then repeat the calls as often as each command says."""
+    module = types.ModuleType("__main__")
+    sys.modules["__main__"] = module
+    namespace = module.__dict__
+    exec(compile(source, "<solution>", "exec", dont_inherit=True), namespace)
+    codes = [compile(call, "<test>", "exec", dont_inherit=True) for call in calls]
+    caches = [clear for value in namespace.values() if (clear := _cache_clear(value))]
+    gc.disable()
+    while command := os.read(commands, 4):
+        for _ in range(struct.unpack("<I", command)[0]):
+            for clear in caches:
+                clear()
+            for code in codes:
+                exec(code, namespace)
+        os.write(answers, b".")
+
+
+def _cache_clear(value: Any) -> Callable[[], None] | None:
+    clear = getattr(value, "cache_clear", None)
+    return clear if callable(clear) else None
