@@ -33,7 +33,7 @@ class Test:
     calls: tuple[str, ...] = ()
     """Expressions that call the entry point; empty where the test cannot be split."""
     claim: str = ""
-    """An expression over `_r0`, `_r1`, ...: the values of the calls. The test passes if it is true."""
+    """An expression over `_r0`, `_r1`, ..., the values of the calls: true if the test passes."""
     names: tuple[str, ...] = ()
     """Modules that the claim uses; the solution must have them too, else it is a NameError."""
     expected: Any = field(default=_MISSING, repr=False)

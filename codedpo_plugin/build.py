@@ -137,5 +137,7 @@ def _problems(recipe: Recipe, index: int) -> int:
 def _manifest(recipe: Recipe) -> dict[str, Any]:
     manifest = candidates.read_manifest(recipe.output)
     if manifest is None:
-        raise InputError(f"{recipe.output}: has no candidates yet; run `codedpo build` on the recipe")
+        raise InputError(
+            f"{recipe.output}: has no candidates yet; run `codedpo build` on the recipe"
+        )
     return manifest

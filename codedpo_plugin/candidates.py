@@ -79,7 +79,7 @@ def read_manifest(run: Path) -> dict[str, Any] | None:
     """The manifest of a run's candidates, or None before they have been read whole."""
     try:
         manifest: dict[str, Any] = json.loads((run / STAGE / "manifest.json").read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return manifest
 

@@ -21,7 +21,7 @@ def ran(row: Row) -> list[int]:
 
 def passes(row: Row) -> np.ndarray:
     """bool [N, M]: which solution passes which test."""
-    return np.array(row["outcomes"]) == "passed"
+    return np.array([[outcome == "passed" for outcome in line] for line in row["outcomes"]])
 
 
 def credible_tests(row: Row, recipe: Recipe) -> list[int]:

@@ -6,7 +6,7 @@ import platform
 from rich.console import Console
 from rich.table import Table
 
-from codedpo_plugin.sandbox import Sandbox
+from codedpo_plugin.sandbox.client import Sandbox
 
 _LAYERS = {
     "session": "a session of its own, private files, no core dumps",
@@ -48,4 +48,4 @@ def _version(package: str, extra: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return f"[yellow]missing[/]: pip install 'codedpo[{extra}]'".replace("codedpo[", r"codedpo\[")
+        return rf"[yellow]missing[/]: pip install 'codedpo\[{extra}]'"

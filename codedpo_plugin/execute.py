@@ -5,8 +5,8 @@ Reads candidates, adds:
 | column | type | meaning |
 |---|---|---|
 | `outcomes` | N lists of M str | see `OUTCOMES` |
-| `returned` | N lists of M str or null | what the call under test returned, where the test is split |
-| `errors` | N lists of M str or null | `Type: message` of what was raised, or how the process died |
+| `returned` | N lists of M str or null | what the calls under test returned, if it is split |
+| `errors` | N lists of M str or null | `Type: message` raised, or how the process died |
 | `sealed` | M bool | whether the verdict was given outside the solution's process |
 | `cpu_seconds` | float | CPU time of all runs of the problem |
 
@@ -23,7 +23,7 @@ import pyarrow as pa
 from codedpo_plugin.assertions import Test, judge_here, split_test
 from codedpo_plugin.errors import InfrastructureError
 from codedpo_plugin.recipe import Recipe
-from codedpo_plugin.sandbox import Limits, Reply, Sandbox
+from codedpo_plugin.sandbox.client import Limits, Reply, Sandbox
 from codedpo_plugin.sandbox.encoding import canonical
 from codedpo_plugin.shards import Row
 

@@ -1,7 +1,7 @@
 """Export: write the pairs as a dataset that TRL, Axolotl, LLaMA-Factory and `datasets` load.
 
     dataset/
-      README.md                    dataset card; `load_dataset(FOLDER, CONFIG)` reads its front matter
+      README.md                    dataset card: `load_dataset(FOLDER, CONFIG)` reads its head
       dpo/train.jsonl test.jsonl   both kinds of pairs (the default config)
       correctness/ efficiency/     each kind alone
       kto/                         prompt, completion, label
@@ -127,7 +127,9 @@ def _write_problem(row: Row, recipe: Recipe, writer: _Writer) -> None:
     labels: dict[int, bool] = {}
     best: dict[int, None] = {}
     for pair in row["pairs"]:
-        chosen, rejected = (_text(row, pair[f"{side}_index"], recipe) for side in ("chosen", "rejected"))
+        chosen, rejected = (
+            _text(row, pair[f"{side}_index"], recipe) for side in ("chosen", "rejected")
+        )
         if chosen.split() == rejected.split():
             writer.counts.dropped["the two texts are the same"] += 1
             continue
@@ -164,7 +166,7 @@ def split_of(task_id: str, seed: int, test_fraction: float) -> str:
 
 def _text(row: Row, index: int, recipe: Recipe) -> str:
     """The text of a solution in the form that `export.text` names."""
-    form = recipe.export.text
+    form: str = recipe.export.text
     if form == "auto":
         bare = "code" if recipe.export.format == "standard" else "fenced"
         form = "response" if row["responses"] else bare
@@ -193,7 +195,7 @@ def _shuffle_lines(path: Path, seed: int) -> None:
     """Put the lines of a file in random order, holding only their offsets in memory."""
     offsets = [0]
     with open(path, "rb") as file:
-        offsets += [offset for offset in _line_ends(file)]
+        offsets += _line_ends(file)
         order = list(range(len(offsets) - 1))
         random.Random(f"{seed}/{path.parent.name}/{path.name}").shuffle(order)
         shuffled = path.with_suffix(".shuffled")
@@ -245,7 +247,7 @@ datasets:
 """
 
 _AXOLOTL_STRINGS = """\
-# Paste into an Axolotl recipe (DPO); without a `type`, rows are prompt, chosen and rejected strings.
+# Paste into an Axolotl recipe (DPO); without a `type`, rows are strings: prompt, chosen, rejected.
 # Axolotl caches what it prepared by path, not by content: after a new build, delete
 # `dataset_prepared_path`, or run `axolotl preprocess`.
 rl: dpo

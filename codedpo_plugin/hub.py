@@ -13,9 +13,7 @@ def push(folder: Path, name: str, *, private: bool) -> str:
     Raises:
         InfrastructureError: the hub refused or cannot be reached; the folder stays as it is.
     """
-    import httpx
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
 
     api = HfApi()
     try:
@@ -26,7 +24,7 @@ def push(folder: Path, name: str, *, private: bool) -> str:
             folder_path=folder,
             commit_message="codedpo build",
         )
-    except (HfHubHTTPError, httpx.HTTPError, OSError, ValueError) as error:
+    except Exception as error:  # hub 1 raises httpx errors, hub 2 httpx2's: no common base
         raise InfrastructureError(
             f"push to {name} failed: {error}\nThe dataset is whole in {folder}; log in with "
             "`hf auth login`, or check the name, and run the same command again."

@@ -54,16 +54,17 @@ def select_pairs(rows: Iterable[Row], recipe: Recipe) -> Iterator[Row]:
         order = ranked(row, recipe)
         credible = credible_tests(row, recipe)
         why = None if len(credible) >= recipe.pairs.min_credible_tests else "too few credible tests"
-        correctness, no_correctness = [], why
-        efficiency, no_efficiency = [], why
+        pairs: list[Row] = []
+        no_correctness = no_efficiency = why
         if why is None:
-            correctness, no_correctness = _correctness(row, order, credible, recipe)
+            pairs, no_correctness = _correctness(row, order, credible, recipe)
             efficiency, no_efficiency = _efficiency(row, recipe)
+            pairs += efficiency
         yield {
             "task_id": row["task_id"],
             "best": order[0] if order else None,
             "credible_tests": credible,
-            "pairs": correctness + efficiency,
+            "pairs": pairs,
             "no_correctness": no_correctness,
             "no_efficiency": no_efficiency,
         }
@@ -108,7 +109,10 @@ def _efficiency(row: Row, recipe: Recipe) -> tuple[list[Row], str | None]:
     surely = 0.5 * (1 + math.erf(gap / max(error, 1e-9) / math.sqrt(2)))
     confidence = _share_that_behaves_alike(row, fast) * surely
     pair = _pair(row, recipe, "efficiency", fast, slow, confidence)
-    seconds = {"chosen_seconds": row["seconds"][fastest], "rejected_seconds": row["seconds"][slowest]}
+    seconds = {
+        "chosen_seconds": row["seconds"][fastest],
+        "rejected_seconds": row["seconds"][slowest],
+    }
     return [pair | seconds], None
 
 

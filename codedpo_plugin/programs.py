@@ -2,6 +2,7 @@
 
 import ast
 import functools
+from collections.abc import Iterator
 
 _MUTATORS = frozenset(
     "add append appendleft clear discard extend insert pop popitem popleft remove reverse "
@@ -35,8 +36,16 @@ def keeps_state(source: str) -> bool:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return True
-    functions = [node for node in ast.walk(tree) if isinstance(node, _Function)]
-    return any(_changes_outer_name(function) for function in functions)
+    return any(_changes_outer_name(function) for function in _outermost_functions(tree))
+
+
+def _outermost_functions(tree: ast.AST) -> Iterator[_Function]:
+    """Functions that are not inside a function: those see all names that are their own."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, _Function):
+            yield node
+        else:
+            yield from _outermost_functions(node)
 
 
 def _has_docstring(node: ast.Module | ast.ClassDef | _Function) -> bool:
@@ -71,14 +80,18 @@ def _own_names(function: _Function) -> set[str]:
             own.add(node.arg)
     spec = function.args
     positional = [*spec.posonlyargs, *spec.args]
-    defaults = list(zip(positional[len(positional) - len(spec.defaults) :], spec.defaults, strict=True))
+    defaults = list(
+        zip(positional[len(positional) - len(spec.defaults) :], spec.defaults, strict=True)
+    )
     defaults += [(a, d) for a, d in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if d]
     return own - {argument.arg for argument, default in defaults if isinstance(default, _MUTABLE)}
 
 
 def _changed_name(node: ast.AST) -> str | None:
     """`x` in `x[...] = `, `x.a = `, `del x[...]` and `x.append(...)`."""
-    if isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
+    if isinstance(node, ast.Subscript | ast.Attribute) and isinstance(
+        node.ctx, ast.Store | ast.Del
+    ):
         return node.value.id if isinstance(node.value, ast.Name) else None
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         owner = node.func.value

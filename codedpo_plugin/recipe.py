@@ -26,8 +26,8 @@ class Section(BaseModel):
 class Execute(Section):
     """How every solution is run against every test."""
 
-    seconds: float = Field(2.0, gt=0, le=600)
-    """CPU seconds that one solution may use on one test. Waiting is bounded too: four times this."""
+    seconds: float = Field(1.0, gt=0, le=600)
+    """CPU seconds of one solution on one test. Waiting is bounded too, by four times this."""
     memory_mb: int = Field(1024, ge=64)
     """Address space of one test run, in MiB."""
     strikes: int = Field(2, ge=1)
@@ -44,7 +44,7 @@ class Score(Section):
     """How solutions and tests are ranked."""
 
     rankers: dict[str, dict[str, Any]] = Field(default={"self_validation": {}}, min_length=1)
-    """Ranker name -> its parameters; all are computed and stored, `pairs.ranker` is the one used."""
+    """Ranker name -> its parameters. All are stored; `pairs.ranker` is the one that decides."""
 
     @field_validator("rankers")
     @classmethod
@@ -100,7 +100,7 @@ class Export(Section):
     own response. `auto`: the response where candidates have one, else fenced in conversational
     and bare code in standard form."""
     test_fraction: float = Field(0.1, ge=0, lt=1)
-    """Share of problems in the test split; a problem's split depends on its `task_id` and `seed`."""
+    """Share of problems in the test split; a problem's split depends on `task_id` and `seed`."""
     seed: int = 0
     push_to_hub: str | None = None
     """Dataset repository to push to, `owner/name`; nothing is pushed by default."""
@@ -162,7 +162,9 @@ def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
         raise InputError(_explain(path, error, lines)) from None
     if recipe.ranker not in recipe.score.rankers:
         known = ", ".join(recipe.score.rankers)
-        raise InputError(f"{path}: pairs.ranker: {recipe.ranker!r} is not in score.rankers ({known})")
+        raise InputError(
+            f"{path}: pairs.ranker: {recipe.ranker!r} is not in score.rankers ({known})"
+        )
     return recipe
 
 
@@ -195,7 +197,9 @@ def _explain(path: Path, error: ValidationError, lines: dict[tuple[str, ...], in
     messages = []
     for problem in error.errors():
         where = tuple(str(part) for part in problem["loc"])
-        line = next((lines[where[:n]] for n in range(len(where), 0, -1) if where[:n] in lines), None)
+        line = next(
+            (lines[where[:n]] for n in range(len(where), 0, -1) if where[:n] in lines), None
+        )
         place = f"{path}, line {line}" if line else str(path)
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":

@@ -10,7 +10,7 @@ from codedpo_plugin import candidates
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.pool import Pool
 from codedpo_plugin.recipe import Recipe
-from codedpo_plugin.sandbox import Sandbox
+from codedpo_plugin.sandbox.client import Sandbox
 from codedpo_plugin.shards import replacing
 
 

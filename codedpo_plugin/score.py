@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 
+from codedpo_plugin import credible
 from codedpo_plugin.rankers import NO_VALUE, RANKERS, PassMatrix
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.shards import Row
@@ -40,7 +41,7 @@ def score(rows: Iterable[Row], recipe: Recipe) -> Iterator[Row]:
 
 def pass_matrix(row: Row) -> PassMatrix:
     """The pass matrix of one row of executions, and its returned values as numbers per test."""
-    passes = np.array(row["outcomes"]) == "passed"
+    passes = credible.passes(row)
     outputs = np.full(passes.shape, NO_VALUE)
     for test, column in enumerate(zip(*row["returned"], strict=True)):
         numbers: dict[str, int] = {}

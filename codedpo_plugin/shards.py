@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,7 +40,7 @@ def shard_key(path: Path) -> str | None:
     """The key a shard was made with; None where there is no whole shard."""
     try:
         metadata = pq.read_schema(path).metadata or {}
-    except (FileNotFoundError, pa.ArrowInvalid):
+    except (FileNotFoundError, NotADirectoryError, pa.ArrowInvalid):
         return None
     return metadata.get(_KEY, b"").decode() or None
 
@@ -59,11 +59,12 @@ def read_shard(path: Path) -> list[Row]:
         InfrastructureError: the file is missing or damaged.
     """
     try:
-        return pq.read_table(path).to_pylist()
+        rows: list[Row] = pq.read_table(path).to_pylist()
     except (OSError, pa.ArrowInvalid) as error:
         raise InfrastructureError(
             f"{path}: cannot be read ({error}); delete it and run the same command again"
         ) from None
+    return rows
 
 
 def read_rows(run: Path, stage: str) -> Iterator[Row]:
@@ -90,12 +91,15 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise InfrastructureError(f"{path}: {_mend(error)}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _mend(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full; free some space and run the same command: finished shards are kept"
+        return (
+            "the disk is full; free some space and run the same command: finished shards are kept"
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "cannot be written; mend the folder's permissions or choose another `output`"
     return f"cannot be written: {error}"

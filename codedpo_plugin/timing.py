@@ -27,7 +27,7 @@ from codedpo_plugin.credible import credible_tests, passes, ranked
 from codedpo_plugin.execute import require
 from codedpo_plugin.programs import keeps_state, normalised
 from codedpo_plugin.recipe import Recipe, Timing
-from codedpo_plugin.sandbox import Limits, Sandbox
+from codedpo_plugin.sandbox.client import Limits, Sandbox
 from codedpo_plugin.shards import Row
 
 STAGE = "timings"
@@ -116,7 +116,7 @@ def _worth_timing(row: Row, credible: list[int], recipe: Recipe) -> list[int]:
     """Solutions that pass all credible tests: different programs, that keep no state."""
     if not credible:
         return []
-    good = passes(row)[:, credible].all(axis=1)
+    good: np.ndarray = np.all(passes(row)[:, credible], axis=1)
     different: dict[str, int] = {}
     for index in ranked(row, recipe):
         source = row["solutions"][index]

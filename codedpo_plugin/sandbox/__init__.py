@@ -19,8 +19,6 @@ What does not hold:
   folders. Without Landlock (old kernels, gVisor) every readable file is.
 - A flaw in the kernel is out of scope: run the whole build in a virtual machine against that.
 - Off Linux only the rlimits hold.
+
+`client.Sandbox` is the way in; the zygote imports this package too, so nothing is imported here.
 """
-
-from codedpo_plugin.sandbox.client import Limits, Reply, Sandbox
-
-__all__ = ["Limits", "Reply", "Sandbox"]

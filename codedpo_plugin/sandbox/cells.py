@@ -1,37 +1,45 @@
-"""Inside a leaf: run one solution with one test, and say what happened.
+"""Inside a leaf: run one solution with its tests, and say what happened.
 
-A leaf is a process that lives for one cell of the pass matrix. Everything it sends back may have
+A leaf is a process that lives for one cell of the pass matrix, or for several cells of a solution
+that can keep no state between them (see `purity.py`). Everything it sends back may have
 been made up by the solution, so it sends no verdict that matters: for a split test, the values of
 the calls, which are judged elsewhere (see `codedpo_plugin.assertions`).
 
-This file is imported by the zygote: it must need nothing but the standard library and its folder.
+This file is imported by the zygote: it must need nothing but the standard library and this package.
 """
 
 import sys
 import types
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import encoding  # the zygote puts this folder on the path
+from codedpo_plugin.sandbox import encoding
 
-_HARNESS_FRAMES = 4  # on the stack when a solution starts; `python -c` has none
+_HARNESS_FRAMES = 6  # on the stack when a solution starts; `python -c` has none
 
 
-def run_cell(solution: Any, cell: dict[str, Any]) -> dict[str, Any]:
-    """Run a compiled solution, then one cell in its namespace.
+def run_cells(solution: Any, cells: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Run a compiled solution once, then each cell in its namespace.
 
-    `cell` has one of: `calls` (expressions; with `names` that must exist), `snippet` (source), or
+    A cell has one of: `calls` (expressions; with `names` that must exist), `snippet` (source), or
     `claim` (an expression, with `values`: encoded values for `_r0`, `_r1`, ... and `names`).
 
-    Returns:
-        `{"values": [encoded, ...]}`, `{"done": True}`, or `{"error": type name, "message": str}`.
+    Yields for each `{"values": [encoded, ...]}`, `{"done": bool}`, or `{"error": type name,
+    "message": str}`.
     """
     module = types.ModuleType("__main__")
     sys.modules["__main__"] = module
     sys.setrecursionlimit(sys.getrecursionlimit() + _HARNESS_FRAMES)
+    broken = _guarded(exec, solution, module.__dict__)
+    for cell in cells:
+        yield broken or _guarded(_run, cell, module.__dict__)
+
+
+def _guarded(run: Callable[..., Any], *arguments: Any) -> Any:
+    """What `run` returns, or a record of what it raised: SystemExit is the solution's error too."""
     try:
-        exec(solution, module.__dict__)
-        return _run(cell, module.__dict__)
-    except BaseException as error:  # SystemExit and KeyboardInterrupt are the solution's too
+        return run(*arguments)
+    except BaseException as error:
         return {"error": _name(error), "message": _message(error)}
 
 

@@ -9,7 +9,7 @@ leaf cannot set. Statistics are the caller's (`codedpo_plugin.timing`).
 Caches made by `functools` are emptied before every repetition; a solution that keeps state in
 another way must not be timed like this.
 
-This file is imported by the zygote: it must need nothing but the standard library and its folder.
+This file is imported by the zygote: it must need nothing but the standard library and this package.
 """
 
 import gc
@@ -25,8 +25,8 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-import lockdown
-from leaf import cpu_clock, keep_only, read_exactly
+from codedpo_plugin.sandbox import lockdown
+from codedpo_plugin.sandbox.leaf import cpu_clock, keep_only, read_exactly
 
 MAX_REPEATS = 1 << 20
 
@@ -67,8 +67,8 @@ def serve(request: dict[str, Any], requests: int, reply: Callable[[bytes], None]
     Each reply is a JSON list of rounds, each a list of CPU seconds per repetition, one for each
     solution: null for one that broke.
     """
-    racers = [_start(source, request) for source in request["solutions"]]
-    racers = [_warmed(racer, request) for racer in racers]
+    started = [_start(source, request) for source in request["solutions"]]
+    racers = [_warmed(racer, request) for racer in started]
     order = random.Random(0)
     while rounds := struct.unpack("<I", read_exactly(requests, 4))[0]:
         samples = [_round(racers, order, request["seconds"]) for _ in range(rounds)]
@@ -112,8 +112,7 @@ def _start(source: str, request: dict[str, Any]) -> _Racer:
             lockdown.die_with_parent(me)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
             keep_only(commands, answers)
-            cpu_seconds = int(request["seconds"]) + 1
-            lockdown.lock_leaf(request["memory_bytes"], cpu_seconds, request["file_bytes"])
+            lockdown.lock_leaf(request["memory_bytes"], None, request["file_bytes"])
             _race(source, request["calls"], commands, answers)
         finally:
             os._exit(0)

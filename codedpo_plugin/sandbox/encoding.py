@@ -106,7 +106,7 @@ def _plain(value: Any, depth: int) -> Any:
 
 
 def _known_type(kind: type) -> type:
-    """The type itself, or the base that gives it its data and its equality (namedtuple, IntEnum)."""
+    """The type itself, or the base that gives it data and equality (namedtuple, IntEnum)."""
     if kind in _ENCODERS or kind in _NATIVE:
         return kind
     for base in (int, str, float, tuple, list, dict, set, frozenset):
@@ -174,7 +174,7 @@ _ENCODERS: dict[type, _Encoder] = {
     type({}.keys()): ("keys", _items),
     type({}.values()): ("values", _items),
     type({}.items()): ("items", _items),
-    **{kind: ("iterator", _items) for kind in _ITERATORS},
+    **dict.fromkeys(_ITERATORS, ("iterator", _items)),
 }  # fmt: skip
 
 

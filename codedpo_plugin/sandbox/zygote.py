@@ -5,7 +5,8 @@ Run as a program by `codedpo_plugin.sandbox.client`, never imported. Three kinds
 - The *zygote* imports what solutions commonly need, gives up its rights, and then only forks. It
   never reads a request, so it stays small (a fork costs time per touched page) and clean.
 - A *row process* reads one request (a solution and its cells), compiles the solution, forks a
-  leaf per cell, kills it at its limit, and writes one reply per cell.
+  leaf per cell (or per run of cells that cannot disturb each other, see `purity.py`), kills it at
+  its limit, and writes one reply per cell.
 - A *leaf* runs untrusted code, and dies. See `cells.py`.
 
 Replies are a header (`_HEADER`: status, number, CPU seconds, length) and the leaf's text. The
@@ -20,15 +21,20 @@ import signal
 import struct
 import sys
 import time
+import types
+from collections.abc import Iterator
 from typing import Any
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import cells
-import clocks
-import lockdown
-from leaf import cpu_clock, keep_only, read_exactly
+sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")))
+from codedpo_plugin.sandbox import clocks, lockdown, purity
+from codedpo_plugin.sandbox.cells import run_cells
+from codedpo_plugin.sandbox.leaf import cpu_clock, keep_only, read_exactly
+
+Cell = dict[str, Any]
 
 _HEADER = struct.Struct("<Bidi")
+_LENGTH = struct.Struct("<I")
+_CHILD = [signal.SIGCHLD]
 ENDED, CPU_LIMIT, WALL_LIMIT, NOT_RUN, BAD_SOURCE = range(5)
 
 _PRELOAD = (
@@ -42,8 +48,8 @@ def main() -> None:
     settings = json.loads(sys.argv[1])
     requests, replies = settings["requests"], settings["replies"]
     sys.path[:] = [p for p in sys.path[1:] if p] + settings["path"]
-    for name in ("cells", "clocks", "encoding", "leaf", "lockdown"):
-        del sys.modules[name]  # a solution that imports such a name means another module
+    for name in [name for name in sys.modules if name.startswith("codedpo_plugin")]:
+        del sys.modules[name]  # it is no part of what a solution sees
     for name in _PRELOAD:
         __import__(name)
     sys.modules["random"].seed(0)
@@ -98,74 +104,134 @@ def _row(requests: int, replies: int, results: int, settings: dict[str, Any]) ->
         for _ in request["cells"]:
             _write(replies, BAD_SOURCE, 0, 0.0, json.dumps(record).encode())
         return
-    started = os.pipe2(os.O_NONBLOCK)
-    strikes = 0
-    for cell in request["cells"]:
-        if strikes >= settings["strikes"]:
-            _write(replies, NOT_RUN, 0, 0.0, b"")
+    row = _Row(solution, results, settings)
+    for group in _groups(solution, request["cells"]):
+        for status, number, seconds, text in row.run(group):
+            _write(replies, status, number, seconds, text)
+
+
+def _groups(solution: types.CodeType, cells: list[Cell]) -> Iterator[list[Cell]]:
+    """Cells that may share a leaf: neighbours whose calls, like the solution, keep no state."""
+    pure = purity.is_pure(solution)
+    shared: list[Cell] = []
+    for cell in cells:
+        if pure and "calls" in cell and all(map(purity.is_pure_call, cell["calls"])):
+            shared.append(cell)
             continue
-        status, number, seconds = _run_leaf(solution, cell, results, started[1], settings)
-        if not _came_up(started[0]):
+        if shared:
+            yield shared
+            shared = []
+        yield [cell]
+    if shared:
+        yield shared
+
+
+class _Row:
+    """One solution being run: counts its time-outs."""
+
+    def __init__(self, solution: types.CodeType, results: int, settings: dict[str, Any]) -> None:
+        self.solution, self.results, self.settings = solution, results, settings
+        self.strikes = 0
+        self.started = os.pipe2(os.O_NONBLOCK)
+
+    def run(self, cells: list[Cell]) -> Iterator[tuple[int, int, float, bytes]]:
+        """Run cells in one leaf; when it dies in a cell, that cell is lost and the next one leads
+        a new leaf. Yields status, wait status, CPU seconds and text for each cell.
+        """
+        done = 0
+        while done < len(cells):
+            if self.strikes >= self.settings["strikes"]:
+                yield from [(NOT_RUN, 0, 0.0, b"")] * (len(cells) - done)
+                return
+            status, number, seconds, texts = self._run_leaf(cells[done:])
+            died = done + len(texts) < len(cells) and (status != ENDED or number or not texts)
+            each = seconds / (len(texts) + died)
+            for text in texts:
+                yield ENDED, 0, each, text
+            done += len(texts)
+            if died:
+                self.strikes += status in (CPU_LIMIT, WALL_LIMIT)
+                yield status, number, each, b""
+                done += 1
+
+    def _run_leaf(self, cells: list[Cell]) -> tuple[int, int, float, list[bytes]]:
+        """Fork a leaf; status, wait status, CPU seconds and records when it is dead."""
+        os.ftruncate(self.results, 0)
+        me = os.getpid()
+        pid = lockdown.fork()
+        if pid == 0:
+            try:
+                self._be_leaf(cells, me)
+            finally:
+                os._exit(0)
+        status, number, seconds = self._await(pid)
+        if not self._came_up():
             os._exit(4)
-        strikes += status in (CPU_LIMIT, WALL_LIMIT)
-        _write(replies, status, number, seconds, os.pread(results, settings["file_bytes"], 0))
-        _clean(settings["scratch"])
+        _clean(self.settings["scratch"])
+        return status, number, seconds, _records(self.results, len(cells))
 
+    def _be_leaf(self, cells: list[Cell], parent: int) -> None:
+        lockdown.die_with_parent(parent)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _CHILD)
+        keep_only(self.results, self.started[1])
+        file_bytes = self.settings["file_bytes"]
+        cpu_seconds = int(self.settings["seconds"] * len(cells)) + 2
+        lockdown.lock_leaf(self.settings["memory_bytes"], cpu_seconds, file_bytes)
+        os.write(self.started[1], b".")
+        os.close(self.started[1])
+        offset = 0
+        for record in run_cells(self.solution, cells):
+            text = json.dumps(record).encode()
+            offset += os.pwrite(self.results, _LENGTH.pack(len(text)) + text, offset)
+            if offset > file_bytes // 4:
+                return  # a new leaf goes on, with an empty file
 
-def _came_up(started: int) -> bool:
-    """Whether the last leaf was locked and ran its cell; if not, the machine failed, not the cell."""
-    try:
-        return os.read(started, 2) == b"."
-    except BlockingIOError:
-        return False
-
-
-def _run_leaf(
-    solution: Any, cell: dict[str, Any], results: int, started: int, settings: dict[str, Any]
-) -> tuple[int, int, float]:
-    """Fork a leaf for one cell; (status, wait status, CPU seconds) when it is dead."""
-    os.ftruncate(results, 0)
-    me = os.getpid()
-    pid = lockdown.fork()
-    if pid == 0:
+    def _came_up(self) -> bool:
+        """Whether the last leaf was locked; if not, the machine failed, not the solution."""
         try:
-            lockdown.die_with_parent(me)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
-            keep_only(results, started)
-            lockdown.lock_leaf(
-                settings["memory_bytes"], int(settings["seconds"]) + 2, settings["file_bytes"]
-            )
-            os.write(started, b".")
-            os.close(started)
-            record = json.dumps(cells.run_cell(solution, cell)).encode()
-            os.pwrite(results, record, 0)
-        finally:
-            os._exit(0)
-    return await_leaf(pid, settings["seconds"])
+            return os.read(self.started[0], 2) == b"."
+        except BlockingIOError:
+            return False
+
+    def _await(self, pid: int) -> tuple[int, int, float]:
+        """Wait for a leaf; kill it when a cell has used its CPU seconds, or waited four times that.
+
+        The CPU clock decides, so that a busy machine is no reason to fail. A leaf of several cells
+        is looked at more often, to see which cell it is in.
+        """
+        limit, clock, status = self.settings["seconds"], cpu_clock(pid), ENDED
+        written, used_before, since = -1, 0.0, time.monotonic()
+        pause = limit / 4
+        while True:
+            signal.sigtimedwait(_CHILD, max(pause, 0.005))
+            done, number, usage = os.wait4(pid, os.WNOHANG)
+            if not done:
+                used, now = time.clock_gettime(clock), time.monotonic()
+                if (size := os.fstat(self.results).st_size) != written:
+                    written, used_before, since = size, used if written >= 0 else 0.0, now
+                    continue
+                if used - used_before < limit and now - since < 4 * limit:
+                    pause = min(limit / 4, limit - (used - used_before))
+                    continue
+                status = CPU_LIMIT if used - used_before >= limit else WALL_LIMIT
+                os.kill(pid, signal.SIGKILL)
+                _, number, usage = os.wait4(pid, 0)
+            return status, number, usage.ru_utime + usage.ru_stime
 
 
-def await_leaf(pid: int, seconds: float) -> tuple[int, int, float]:
-    """Wait for a leaf, and kill it when it has used its CPU seconds, or waited four times that.
-
-    The CPU clock decides, so that a busy machine is no reason to fail.
-    """
-    status = ENDED
-    clock = cpu_clock(pid)
-    end = time.monotonic() + 4 * seconds
-    pause = seconds
-    while True:
-        signal.sigtimedwait([signal.SIGCHLD], max(pause, 0.005))
-        done, number, usage = os.wait4(pid, os.WNOHANG)
-        if done:
+def _records(results: int, most: int) -> list[bytes]:
+    """The records in the results file, at most so many; the file is not trusted."""
+    size = os.fstat(results).st_size
+    texts: list[bytes] = []
+    offset = 0
+    while offset + _LENGTH.size <= size and len(texts) < most:
+        (length,) = _LENGTH.unpack(os.pread(results, _LENGTH.size, offset))
+        offset += _LENGTH.size
+        if offset + length > size:
             break
-        used = time.clock_gettime(clock)
-        if used >= seconds or time.monotonic() >= end:
-            status = CPU_LIMIT if used >= seconds else WALL_LIMIT
-            os.kill(pid, signal.SIGKILL)
-            _, number, usage = os.wait4(pid, 0)
-            break
-        pause = min(seconds - used, end - time.monotonic())
-    return status, number, usage.ru_utime + usage.ru_stime
+        texts.append(os.pread(results, length, offset))
+        offset += length
+    return texts if offset == size else []
 
 
 def _clean(scratch: str) -> None:

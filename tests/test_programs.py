@@ -1,0 +1,45 @@
+"""What is said of a program without running it."""
+
+import pytest
+
+from codedpo_plugin.programs import keeps_state, normalised
+
+
+def test_layout_comments_and_docstrings_do_not_matter() -> None:
+    one = "def f(x):\n    '''Doc.'''\n    # why\n    return (x+1)\n"
+    other = "def f(x):\n\n\n  return x + 1"
+    assert normalised(one) == normalised(other)
+    assert normalised(one) != normalised("def f(x):\n    return x + 2")
+
+
+def test_text_that_is_no_python_is_compared_by_words() -> None:
+    assert normalised("def f(:  \n x") == normalised("def f(: x")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "memo = {}\ndef f(n):\n    memo[n] = n\n    return memo[n]",
+        "def f(n, memo={}):\n    memo[n] = n\n    return n",
+        "def f(n, *, seen=[]):\n    seen.append(n)\n    return n",
+        "count = 0\ndef f(n):\n    global count\n    count += 1",
+        "def f(n):\n    f.last = n\n    return n",
+        "cache = {}\ndef f(n):\n    return cache.setdefault(n, n)",
+    ],
+)
+def test_state_that_outlives_a_call_is_seen(source: str) -> None:
+    assert keeps_state(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "ROMAN = {'I': 1}\ndef f(s):\n    return sum(ROMAN[c] for c in s)",
+        "def f(n):\n    memo = {}\n    def g(k):\n        memo[k] = k\n        return k\n    return g(n)",
+        "def f(items):\n    items.sort()\n    items[0] = 1\n    return items",
+        "import functools\n@functools.lru_cache\ndef f(n):\n    return n",
+        "def f(n, memo=None):\n    memo = memo or {}\n    memo[n] = 1\n    return n",
+    ],
+)
+def test_state_of_one_call_is_not(source: str) -> None:
+    assert not keeps_state(source)
