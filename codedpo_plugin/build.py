@@ -93,7 +93,8 @@ def wanted_key(stage: Stage, recipe: Recipe, index: int) -> str | None:
     sources = [shard_key(shard_path(recipe.output, source, index)) for source in stage.reads]
     if None in sources:
         return None
-    return key_of(stage.name, stage.version, settings, recipe.ranker, sources)
+    ranker = recipe.ranker if "pairs" in stage.sections else None
+    return key_of(stage.name, stage.version, settings, ranker, sources)
 
 
 def make_shard(name: str, recipe: Recipe, index: int, tick: Callable[[], None]) -> None:

@@ -70,9 +70,17 @@ def ingest(recipe: Recipe) -> dict[str, Any]:
     if not manifest["problems"]:
         names = ", ".join(map(str, recipe.candidates))
         raise InputError(f"{names}: no problem here has both solutions and tests")
+    _remove_stale(recipe.output, manifest["shards"])
     with replacing(folder / "manifest.json") as file:
         file.write(json.dumps(manifest, indent=1).encode())
     return manifest
+
+
+def _remove_stale(run: Path, shards: int) -> None:
+    """Remove what an earlier, longer list of candidates has left in any stage."""
+    for path in run.glob("*/*.parquet"):
+        if path.stem.isdigit() and int(path.stem) >= shards:
+            path.unlink(missing_ok=True)
 
 
 def read_manifest(run: Path) -> dict[str, Any] | None:

@@ -143,3 +143,7 @@ def _newest_run() -> Path:
 
 def _console() -> Console:
     return Console(soft_wrap=not Console().is_terminal)
+
+
+if __name__ == "__main__":
+    main()

@@ -56,7 +56,6 @@ _STYLE: Any = {
     "legend.frameon": False,
     "figure.facecolor": "white",
     "svg.fonttype": "none",
-    "svg.hashsalt": "codedpo",
 }
 
 _SAMPLE = 5000
@@ -235,7 +234,7 @@ def _pairs_figure(
         _empty(left, "no correctness pairs")
     right.set_title("Speed, efficiency pairs")
     if ratios:
-        _histograms(right, {"": (ratios, _RATIO)}, "median {:.3g}\u00d7", "\u00d7")
+        _histograms(right, {"": (ratios, _RATIO)}, "median {:,.2f}\u00d7", "\u00d7")
         right.set_xlabel("seconds of rejected / seconds of chosen")
     else:
         _empty(right, "no efficiency pairs")
@@ -368,7 +367,8 @@ def _mark_rows(axes: Axes, rows: int, columns: int, marks: Mapping[int, str], ga
 def _svg(figure: Figure, label: str) -> str:
     """A figure as an `<svg>` element for a page that defines `--paper`; `label` is its alt text."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True)
+    with matplotlib.rc_context({"svg.hashsalt": label}):  # ids that differ between the figures
+        figure.savefig(buffer, format="svg", transparent=True)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)

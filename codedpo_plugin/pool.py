@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import threading
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -59,7 +60,7 @@ class Pool:
         """Call `work(shard, tick)` for every shard. `done` of `total` problems were done before.
 
         Raises:
-            InputError: as a shard raised it; those that are running are finished first.
+            InputError: as a shard raised it; finished shards are kept.
             InfrastructureError: shards failed, all others were done.
         """
         if not shards:
@@ -79,28 +80,33 @@ class Pool:
     ) -> list[tuple[Shard, Exception]]:
         """Make the shards, again where a worker was killed; return those that failed for good."""
         failures: list[tuple[Shard, Exception]] = []
-        tries = dict.fromkeys(shards, 0)
-        while tries:
-            futures = {self._submit(work, shard): shard for shard in tries}
-            waiting = set(futures)
-            while waiting:
-                finished, waiting = wait(waiting, _LOOK, FIRST_COMPLETED)
-                progress.update(done + self._ticks.value)
-                for future in finished:
-                    shard = futures[future]
-                    error = _error_of(future)
-                    if isinstance(error, BrokenProcessPool):
-                        self._executor = None
-                        tries[shard] += 1
-                        if tries[shard] < _TRIES:
-                            continue
-                    elif isinstance(error, InputError):
-                        for other in waiting:
-                            other.cancel()
-                        raise error
-                    if error:
-                        failures.append((shard, error))
-                    del tries[shard]
+        waiting, suspects = deque(shards), deque[Shard]()
+        running: dict[Future[None], tuple[Shard, bool]] = {}
+        deaths: Counter[Shard] = Counter()
+        while waiting or suspects or running:
+            # When a worker dies, all that ran are suspects. Each runs alone then: if its worker
+            # dies again, it is to blame.
+            if suspects and not running:
+                shard = suspects.popleft()
+                running[self._submit(work, shard)] = shard, True
+            while waiting and not suspects and len(running) < self.workers:
+                shard = waiting.popleft()
+                running[self._submit(work, shard)] = shard, False
+            finished, _ = wait(running, _LOOK, FIRST_COMPLETED)
+            progress.update(done + self._ticks.value)
+            for future in finished:
+                shard, alone = running.pop(future)
+                error = future.exception()
+                if isinstance(error, BrokenProcessPool):
+                    self._executor = None
+                    deaths[shard] += alone
+                    if deaths[shard] < _TRIES:
+                        suspects.append(shard)
+                        continue
+                if isinstance(error, InputError) or not isinstance(error, Exception | None):
+                    raise error
+                if error:
+                    failures.append((shard, error))
         return failures
 
     def _submit(self, work: Work, shard: Shard) -> "Future[None]":
@@ -140,13 +146,6 @@ def _work(work: Work, shard: Shard) -> None:
 def _tick() -> None:
     with _worker_ticks.get_lock():
         _worker_ticks.value += 1
-
-
-def _error_of(future: "Future[None]") -> Exception | None:
-    error = future.exception()
-    if error is not None and not isinstance(error, Exception):
-        raise error
-    return error
 
 
 class _Progress:

@@ -52,11 +52,8 @@ def summarise(
     Returns:
         plain values; `samples` and `example` are for the page, the rest is `report.json`.
     """
-    manifest = candidates.read_manifest(recipe.output) or {
-        "shards": 0,
-        "skipped": [],
-        "tests_cut": 0,
-    }
+    nothing: dict[str, Any] = {"shards": 0, "skipped": [], "tests_cut": 0}
+    manifest = candidates.read_manifest(recipe.output) or nothing
     tally = _Tally(recipe)
     for shard in range(manifest["shards"]):
         for row in read_merged(recipe.output, _STAGES, shard):
@@ -105,7 +102,7 @@ def print_tables(summary: Summary, console: Console) -> None:
     for name, fact in _facts(summary).items():
         facts.add_row(Text(name, "bold"), Text(plain(fact)))
     for part in (problems, below, facts):
-        console.print(part, width=min(console.width, 80))
+        console.print(part, width=min(console.width, 80), soft_wrap=False)
 
 
 def write(recipe: Recipe, summary: Summary) -> Path:
@@ -116,7 +113,7 @@ def write(recipe: Recipe, summary: Summary) -> Path:
     """
     figures = {key: value for key, value in summary.items() if key not in ("samples", "example")}
     with replacing(recipe.output / "report.json") as file:
-        file.write(json.dumps(figures, indent=1, ensure_ascii=False).encode())
+        file.write(json.dumps(figures, indent=1).encode())
     page = recipe.output / "report.html"
     with replacing(page) as file:
         file.write(_page(recipe, summary).encode())
@@ -278,9 +275,7 @@ def _problem_rows(problems: Summary) -> list[tuple[str, str]]:
     rows = [("read", problems["read"])]
     rows += [(f"  skipped: {why}", n) for why, n in problems["skipped"].items()]
     for kind in KINDS:
-        rows.append(
-            (f"with {'an' if kind[0] in 'aeiou' else 'a'} {kind} pair", problems[f"with_{kind}"])
-        )
+        rows.append((f"with {kind} pairs", problems[f"with_{kind}"]))
         rows += [(f"  none: {why}", n) for why, n in problems[f"no_{kind}"].items()]
     return [(name, f"{n:,}") for name, n in rows]
 
@@ -310,7 +305,7 @@ def _facts(summary: Summary) -> dict[str, str]:
             f"the shorter one is the chosen in {lengths['shorter_is_chosen']:.0%}"
         )
     if quartiles:
-        facts["speed"] = "median {1:.2f} times as fast, quartiles {0:.2f} and {2:.2f}".format(
+        facts["speed"] = "median {1:,.2f} times as fast, quartiles {0:,.2f} and {2:,.2f}".format(
             *quartiles
         )
     off = [f"{name} ({state})" for name, state in summary["sandbox"].items() if state != "on"]
@@ -454,6 +449,7 @@ th, td { padding: .2rem 1rem .2rem 0; text-align: left; border-bottom: 1px solid
   vertical-align: top; overflow-wrap: anywhere; }
 .numbers :is(th, td) + :is(th, td) { text-align: right; font-variant-numeric: tabular-nums;
   padding: .2rem 0 .2rem 1.25rem; overflow-wrap: normal; }
+.text td:first-child { white-space: nowrap; }
 figure { margin: 1rem 0; }
 svg { display: block; width: 100%; height: auto; }
 pre { margin: 0; padding: .75rem; max-height: 32rem; overflow: auto; border-radius: 6px;

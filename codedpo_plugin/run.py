@@ -11,7 +11,7 @@ from codedpo_plugin.errors import InputError
 from codedpo_plugin.pool import Pool
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.sandbox.client import Sandbox
-from codedpo_plugin.shards import replacing
+from codedpo_plugin.shards import remove_leftovers, replacing
 
 
 def build(recipe: Recipe, part: tuple[int, int], console: Console) -> None:
@@ -45,6 +45,7 @@ def finish(recipe: Recipe, seconds: dict[str, float], console: Console) -> None:
     """Write dataset and report, print the tables and the next command."""
     from codedpo_plugin import export, hub, report
 
+    remove_leftovers(recipe.output)
     counts = export.export(recipe)
     with Sandbox() as sandbox:
         layers = sandbox.layers

@@ -95,6 +95,12 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(run: Path) -> None:
+    """Remove the temporary files of workers that were killed while writing."""
+    for path in run.glob("*/.*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def _mend(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (

@@ -135,10 +135,11 @@ def explain(pair: Row, view: View) -> str:
     total = len(view.row["credible_tests"])
     chosen, rejected = pair["chosen_index"], pair["rejected_index"]
     if pair["kind"] == "correctness":
+        high, low = _score(pair["chosen_score"]), _score(pair["rejected_score"])
         why = (
-            f"Solution {chosen} scores {pair['chosen_score']:.4g} and passes {passed[chosen]} of "
-            f"{total} credible tests; solution {rejected} scores {pair['rejected_score']:.4g} and "
-            f"passes {passed[rejected]}{_commonest_error(view.row['errors'][rejected])}. "
+            f"Solution {chosen} scores {high} and passes {passed[chosen]} of {total} credible "
+            f"tests; solution {rejected} scores {low} and passes {passed[rejected]}"
+            f"{_commonest_error(view.row['errors'][rejected])}. "
         )
         sure = "the share of solutions that behave as the chosen one"
     else:
@@ -146,10 +147,15 @@ def explain(pair: Row, view: View) -> str:
         why = (
             f"Both pass all {total} credible tests. On these, solution {chosen} takes "
             f"{duration(pair['chosen_seconds'])}, solution {rejected} takes "
-            f"{duration(pair['rejected_seconds'])}: {ratio:.3g} times as long. "
+            f"{duration(pair['rejected_seconds'])}: {ratio:,.2f} times as long. "
         )
         sure = "the share of solutions that behave as the chosen one, times how sure its lead is"
     return f"{why}Confidence {pair['confidence']:.2f}: {sure}."
+
+
+def _score(score: float) -> str:
+    """Four digits; next to nothing (self-validation never reaches 0) is 0."""
+    return f"{score:.4g}" if abs(score) >= 1e-6 else "0"
 
 
 def _commonest_error(errors: list[str | None]) -> str:
@@ -202,7 +208,7 @@ def _print_prompt(view: View, console: Console) -> None:
     for line in lines[:_PROMPT_LINES]:
         console.print(Text("  ") + line)
     if len(lines) > _PROMPT_LINES:
-        console.print(Text(f"  ... {len(lines) - _PROMPT_LINES} more lines", "italic"))
+        console.print(Text(f"  ... cut, {len(lines)} lines in all", "italic"))
 
 
 def _print_matrix(view: View, console: Console) -> None:
@@ -236,7 +242,7 @@ def _matrix_lines(view: View, columns: list[int]) -> Iterator[Text]:
         facts = _facts(
             str(rank) if solution in ran else "-",
             str(solution),
-            f"{scores[solution]:.4g}",
+            _score(scores[solution]),
             f"{outcomes.count('passed')}/{tests}",
             group,
             duration(seconds[solution]) if solution in seconds else "",
@@ -287,18 +293,21 @@ def _print_tests(view: View, console: Console) -> None:
         seal = "s" if row["sealed"][test] else " "
         source = plain(row["tests"][test]).strip().replace("\n", " \u23ce ").expandtabs(4)
         share = f"{passed[test]}/{len(row['solutions'])}"
-        facts = f"{column:>4} {test:>4} {scores[test]:>9.4g} {share:>7} {star}{seal}  "
+        facts = f"{column:>4} {test:>4} {_score(scores[test]):>9} {share:>7} {star}{seal}  "
         console.print(_cut(Text(facts + source), console.width))
 
 
 def _print_pair(pair: Row, view: View, console: Console) -> None:
     console.print(Text(f"\n{pair['kind'].capitalize()} pair", "bold"))
-    console.print(Text(plain(explain(pair, view))))
+    console.print(Text(plain(explain(pair, view))), soft_wrap=False)
     sides: list[tuple[str, RenderableType, str]] = []
     for side in ("chosen", "rejected"):
         index = pair[f"{side}_index"]
         code, note = cut_code(view.row["solutions"][index])
-        syntax = Syntax(plain(code), "python", word_wrap=True, background_color="default")
+        # ANSI colours on the terminal's own background: readable on light and dark ones.
+        syntax = Syntax(
+            plain(code), "python", theme="ansi_dark", background_color="default", word_wrap=True
+        )
         sides.append((f"{side}: solution {index}", syntax, note))
     if console.width >= _SIDE_BY_SIDE:
         table = Table.grid(padding=(0, 2), expand=True)
