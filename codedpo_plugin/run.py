@@ -43,17 +43,17 @@ def stages(
 
 def finish(recipe: Recipe, seconds: dict[str, float], console: Console) -> None:
     """Write dataset and report, print the tables and the next command."""
-    from codedpo_plugin import export, hub, report
+    from codedpo_plugin import export, hub, page, report, tables
 
     remove_leftovers(recipe.output)
     counts = export.export(recipe)
     with Sandbox() as sandbox:
         layers = sandbox.layers
     summary = report.summarise(recipe, counts, seconds, layers)
-    report.print_tables(summary, console)
-    page = report.write(recipe, summary)
+    tables.print_tables(summary, console)
+    path = page.write(recipe, summary)
     dataset = recipe.output / export.FOLDER
-    console.print(f"\nreport   {page}\ndataset  {dataset}", markup=False)
+    console.print(f"\nreport   {path}\ndataset  {dataset}", markup=False)
     if recipe.export.push_to_hub:
         address = hub.push(dataset, recipe.export.push_to_hub, private=recipe.export.private)
         console.print(f"pushed   {address}", markup=False)

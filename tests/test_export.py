@@ -64,11 +64,11 @@ def test_responses_are_used_where_there_are_any(tmp_path: Path) -> None:
     run.build(recipe, (1, 1), Console(quiet=True))
     rows = read(recipe.output / "dataset", "dpo")
     assert {row["chosen"][0]["content"] for row in rows} == {responses[0]}
+
+
+def test_asking_for_responses_that_are_not_there_is_an_error(built: Recipe) -> None:
     with pytest.raises(InputError, match="no `responses`"):
-        bare = make_recipe(
-            tmp_path / "..", [DOUBLE], f"output={tmp_path / 'bare'}", "export.text=response"
-        )
-        run.build(bare, (1, 1), Console(quiet=True))
+        exported(built, text="response")
 
 
 def test_kto_labels_and_sft_rows(built: Recipe) -> None:
@@ -164,7 +164,11 @@ class Hub(http.server.BaseHTTPRequestHandler):
             return self.reply(200, {"files": files})
         if "/commit/" in self.path:
             return self.reply(
-                200, {"commitUrl": "https://huggingface.co/datasets/me/pairs/commit/1", "commitOid": "1"}
+                200,
+                {
+                    "commitUrl": "https://huggingface.co/datasets/me/pairs/commit/1",
+                    "commitOid": "1",
+                },
             )
         return self.reply(200, {"id": "me/pairs", "siblings": [], "sha": "1"})
 
@@ -210,5 +214,5 @@ def test_push_sends_the_dataset_to_the_hub(built: Recipe, stub_hub: Any) -> None
 
 def test_a_hub_that_refuses_is_one_clear_error(built: Recipe, stub_hub: Any) -> None:
     stub_hub.broken = True
-    with pytest.raises(InfrastructureError, match="(?s)push to me/pairs failed.*whole in"):
+    with pytest.raises(InfrastructureError, match=r"(?s)push to me/pairs failed.*whole in"):
         hub.push(exported(built), "me/pairs", private=True)

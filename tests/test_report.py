@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from codedpo_plugin import candidates, execute, pairs, plots, report, score, timing
+from codedpo_plugin import candidates, execute, page, pairs, plots, report, score, tables, timing
 from codedpo_plugin.build import STAGES, wanted_key
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.export import Counts
@@ -212,7 +212,7 @@ def test_summary_of_ties_lengths_and_speed(summary):
 
 
 def test_report_json_is_the_summary(recipe, summary):
-    report.write(recipe, summary)
+    page.write(recipe, summary)
     written = json.loads((recipe.output / "report.json").read_text())
     assert written["problems"] == summary["problems"]
     assert written["recipe"]["pairs"]["ties"] == "first"
@@ -220,7 +220,7 @@ def test_report_json_is_the_summary(recipe, summary):
 
 
 def test_page_is_one_safe_file(recipe, summary):
-    page = report.write(recipe, summary).read_text()
+    page = page.write(recipe, summary).read_text()
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "&amp;amp; $title" in page
     for forbidden in ("<script", "\x1b", "\u202e"):
@@ -247,7 +247,7 @@ def test_page_closes_its_tags(recipe, summary):
         def handle_endtag(self, tag):
             assert open_tags.pop() == tag
 
-    Checker().feed(report.write(recipe, summary).read_text())
+    Checker().feed(page.write(recipe, summary).read_text())
     assert not open_tags
 
 
@@ -257,7 +257,7 @@ def test_tables_fit_80_columns(summary, soft_wrap):
     summary["cells"]["outcomes"] |= {"passed": 123_456_789_012}
     summary["sandbox"] = {"landlock": "a long story, [/red] " * 10}
     console = terminal(soft_wrap=soft_wrap)
-    report.print_tables(summary, console)
+    tables.print_tables(summary, console)
     text = output(console)
     assert max(map(len, text.splitlines())) <= 80
     for fact in ("no tests", "123,456,789", "wall seconds", "landlock (a long story, [/red]"):
@@ -266,22 +266,22 @@ def test_tables_fit_80_columns(summary, soft_wrap):
 
 def test_tables_say_nothing_of_layers_that_are_on(summary):
     console = terminal()
-    report.print_tables(summary | {"sandbox": {"seccomp": "on"}}, console)
+    tables.print_tables(summary | {"sandbox": {"seccomp": "on"}}, console)
     assert "sandbox" not in output(console)
 
 
 def test_no_efficiency_pairs_is_no_error(tmp_path):
     recipe = make_run(tmp_path / "run", PROBLEMS[1:])
     summary = report.summarise(recipe, Counts(), {}, {})
-    report.print_tables(summary, terminal())
-    assert "no efficiency pairs" in report.write(recipe, summary).read_text()
+    tables.print_tables(summary, terminal())
+    assert "no efficiency pairs" in page.write(recipe, summary).read_text()
     assert summary["speed"]["quartiles"] is None
 
 
 def test_no_pairs_at_all_is_no_error(tmp_path):
     recipe = make_run(tmp_path / "run", PROBLEMS[1:2])
     summary = report.summarise(recipe, Counts(), {}, {})
-    assert "No problem gave a pair" in report.write(recipe, summary).read_text()
+    assert "No problem gave a pair" in page.write(recipe, summary).read_text()
 
 
 def test_show_marks_solutions_and_says_why(recipe):
