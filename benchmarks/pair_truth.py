@@ -9,10 +9,10 @@ it; this script does. Prints shares with 95 % Wilson intervals.
 import argparse
 import gzip
 import json
-import math
 from collections import Counter
 from pathlib import Path
 
+from codedpo_eval.metrics import wilson_interval
 from codedpo_plugin.shards import read_rows
 
 
@@ -54,13 +54,9 @@ def count(
 
 
 def interval(number: int, of: int) -> str:
-    """95 % Wilson interval of a share."""
-    if not of:
-        return ""
-    z, share = 1.96, number / of
-    middle = (share + z * z / (2 * of)) / (1 + z * z / of)
-    half = z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of)) / (1 + z * z / of)
-    return f"[{middle - half:.1%}, {middle + half:.1%}]"
+    """95 % interval of a share."""
+    low, high = wilson_interval(number, of) if of else (0.0, 1.0)
+    return f"[{low:.1%}, {high:.1%}]"
 
 
 if __name__ == "__main__":

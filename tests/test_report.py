@@ -220,16 +220,16 @@ def test_report_json_is_the_summary(recipe, summary):
 
 
 def test_page_is_one_safe_file(recipe, summary):
-    page = page.write(recipe, summary).read_text()
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
-    assert "&amp;amp; $title" in page
+    text = page.write(recipe, summary).read_text()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "&amp;amp; $title" in text
     for forbidden in ("<script", "\x1b", "\u202e"):
-        assert forbidden not in page
-    addresses = set(re.findall(r"https?://[^\"'<> ]+", page))
+        assert forbidden not in text
+    addresses = set(re.findall(r"https?://[^\"'<> ]+", text))
     assert all(address.startswith("http://www.w3.org/") for address in addresses)  # XML namespaces
-    assert "set/one" in page, "the problem with both kinds of pairs is the one explained"
-    assert "chosen: solution 1" in page
-    for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
+    assert "set/one" in text, "the problem with both kinds of pairs is the one explained"
+    assert "chosen: solution 1" in text
+    for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
         ElementTree.fromstring(svg)
 
 
