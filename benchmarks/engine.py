@@ -352,7 +352,7 @@ def take(requests: list[Row], peers: str | None) -> list[Row]:
         python = peers if DESIGNS[request["design"]][1] == "peers" else sys.executable
         command = [str(python), __file__, "--sample"]
         pipe = subprocess.PIPE
-        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe)
         assert process.stdin
         process.stdin.write(json.dumps(request).encode() + b"\n")
         process.stdin.flush()
@@ -380,11 +380,12 @@ def humaneval_rows(path: Path) -> list[Row]:
 
 
 def humaneval_row(problem: Row) -> Row | None:
-    """One problem, with the native verdicts; None if it is slow, or its test has no literals."""
+    """One problem; None if it is slow, or has too few arguments or places to change."""
     rng = random.Random(problem["task_id"])
     name, canonical = problem["entry_point"], problem["prompt"] + problem["canonical_solution"]
     arguments = list(dict.fromkeys(literal_arguments(problem["test"])))
-    arguments += [changed(rng.choice(arguments), rng) for _ in range(60) if arguments]
+    for _ in range(100 if arguments else 0):
+        arguments.append(changed(rng.choice(arguments), rng))
     calls = [f"{name}{text}" for text in dict.fromkeys(arguments)]
     command = [sys.executable, "-I", "-c", ANSWERS, canonical, *calls]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
@@ -393,7 +394,9 @@ def humaneval_row(problem: Row) -> Row | None:
     if len(tests) < TESTS:
         return None
     row = {"task_id": problem["task_id"], "entry_point": name, "tests": tests[:TESTS]}
-    return with_native(row | {"solutions": [canonical, *mutants(canonical, rng)]}, SOLUTIONS)
+    row = with_native(row | {"solutions": [canonical, *mutants(canonical, rng)]}, SOLUTIONS)
+    whole = len(row["solutions"]) == SOLUTIONS and row["solutions"][0] == canonical
+    return row if whole else None
 
 
 ANSWERS = """
@@ -414,14 +417,14 @@ print("\\n" + json.dumps([answer(call) for call in sys.argv[2:]]))
 """
 
 
-def with_native(row: Row, most: int) -> Row | None:
-    """Add `native` verdicts, and leave out solutions that are slow on any test."""
+def with_native(row: Row, most: int) -> Row:
+    """The row with `native` verdicts, and the first solutions that are fast on all tests."""
     with Popen_plain() as process:
-        codes = ask(process, "cell", [row])
-    fast = [(s, c) for s, c in zip(row["solutions"], codes, strict=True) if 3 not in c][:most]
-    if len(fast) < most or row["solutions"][0] != fast[0][0]:
-        return None
-    return row | {"solutions": [s for s, _ in fast], "native": [c for _, c in fast]}
+        for mode in ("solution", "cell"):  # once quickly, once as it is defined
+            codes = ask(process, mode, [row])
+            fast = [(s, c) for s, c in zip(row["solutions"], codes, strict=True) if 3 not in c]
+            row = row | {"solutions": [s for s, _ in fast][:most]}
+    return row | {"native": [c for _, c in fast][:most]}
 
 
 def literal_arguments(test: str) -> Iterator[str]:
@@ -460,7 +463,7 @@ def mutants(source: str, rng: random.Random) -> list[str]:
     if not singles:
         return []
     rng.shuffle(singles)
-    doubles = [rng.choice(singles) + rng.choice(singles) for _ in range(30)]
+    doubles = [rng.choice(singles) + rng.choice(singles) for _ in range(150)]
     texts = dict.fromkeys(mutated(source, changes) for changes in singles[:20] + doubles)
     return list(texts)[: 2 * SOLUTIONS]
 
@@ -468,9 +471,11 @@ def mutants(source: str, rng: random.Random) -> list[str]:
 def edits(node: ast.AST) -> list[tuple[str, Any]]:
     """Attributes that can change, with another value."""
     if isinstance(node, ast.BinOp | ast.AugAssign | ast.BoolOp):
-        return [("op", OTHER[type(node.op)]())] if type(node.op) in OTHER else []
+        return [("op", new()) for new in others(node.op)]
     if isinstance(node, ast.Compare) and len(node.ops) == 1:
-        return [("ops", [OTHER[type(node.ops[0])]()])]
+        return [("ops", [new()]) for new in others(node.ops[0])]
+    if isinstance(node, ast.Return) and node.value:
+        return [("value", ast.List([node.value], ast.Load())), ("value", ast.Constant(None))]
     if isinstance(node, ast.Constant) and type(node.value) is bool:
         return [("value", not node.value)]
     if isinstance(node, ast.Constant) and type(node.value) is int:
@@ -480,13 +485,19 @@ def edits(node: ast.AST) -> list[tuple[str, Any]]:
     return []
 
 
-OTHER: dict[type, Callable[[], ast.AST]] = {
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Div: ast.Mult,
-    ast.FloorDiv: ast.Div, ast.Mod: ast.FloorDiv, ast.Pow: ast.Mult, ast.And: ast.Or,
-    ast.Or: ast.And, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Lt: ast.LtE, ast.LtE: ast.Lt,
-    ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot,
-    ast.IsNot: ast.Is,
-}  # fmt: skip
+KINDS: list[list[Callable[[], ast.AST]]] = [
+    [ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod],
+    [ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE],
+    [ast.And, ast.Or],
+    [ast.In, ast.NotIn],
+    [ast.Is, ast.IsNot],
+]
+
+
+def others(operator: ast.AST) -> list[Callable[[], ast.AST]]:
+    """Operators of the same kind."""
+    kind = next((kind for kind in KINDS if type(operator) in kind), [])
+    return [other for other in kind if other is not type(operator)]
 
 
 def mutated(source: str, changes: list[tuple[int, tuple[str, Any]]]) -> str:
@@ -506,15 +517,11 @@ def example_rows(path: Path) -> list[Row]:
 
 
 def example_row(row: Row) -> Row | None:
-    tests = [test for test in dict.fromkeys(row["tests"]) if is_simple(test)][:TESTS]
-    solutions = [s for s in dict.fromkeys(row["solutions"]) if compiles(s)]
-    kept = {"task_id": row["task_id"], "entry_point": row["entry_point"], "tests": tests}
-    with Popen_plain() as process:
-        codes = ask(process, "cell", [kept | {"solutions": solutions}])
-    fast = [(s, c) for s, c in zip(solutions, codes, strict=True) if 3 not in c]
-    if not tests or not fast:
-        return None
-    return kept | {"solutions": [s for s, _ in fast], "native": [c for _, c in fast]}
+    kept = {"task_id": row["task_id"], "entry_point": row["entry_point"]}
+    kept["tests"] = [test for test in dict.fromkeys(row["tests"]) if is_simple(test)][:TESTS]
+    kept["solutions"] = [s for s in dict.fromkeys(row["solutions"]) if compiles(s)]
+    kept = with_native(kept, SOLUTIONS)
+    return kept if kept["tests"] and kept["solutions"] else None
 
 
 def is_simple(test: str) -> bool:
@@ -704,8 +711,8 @@ class Report:
                 both = max(result["wall"] for result in take(requests, None))
                 ratios.append(2 * statistics.mean(ones) / both)
             self.say(
-                f"Two workers on two cores, {name}: {statistics.median(ratios):.2f} times the cells "
-                f"per second of one ({min(ratios):.2f}-{max(ratios):.2f})."
+                f"Two workers on two cores, {name}: {statistics.median(ratios):.2f} times the "
+                f"cells per second of one ({min(ratios):.2f}-{max(ratios):.2f})."
             )
 
     def table(self, columns: list[str], rows: list[list[str]]) -> None:

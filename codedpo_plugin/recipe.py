@@ -27,11 +27,12 @@ class Execute(Section):
     """How every solution is run against every test."""
 
     seconds: float = Field(1.0, gt=0, le=600)
-    """CPU seconds of one solution on one test. Waiting is bounded too, by four times this."""
+    """CPU seconds of one solution on one test (a tenth at first; all of it for solutions that could
+    still pass the most tests). Waiting is bounded too, by four times this and a second."""
     memory_mb: int = Field(1024, ge=64)
     """Address space of one test run, in MiB."""
     strikes: int = Field(2, ge=1)
-    """Time-outs after which the rest of a solution's tests are recorded as `not_run`."""
+    """Time-outs after which the rest of a solution's tests are left, as `not_run`."""
     max_tests: int = Field(500, ge=1)
     """Tests beyond this number are cut from a problem, and counted in the report."""
     max_chars: int = Field(100_000, ge=1)

@@ -1,9 +1,9 @@
-"""Inside a leaf: run one solution with its tests, and say what happened.
+"""Inside a leaf: run solutions with their tests, and say what happened.
 
-A leaf is a process that lives for one cell of the pass matrix, or for several cells of a solution
-that can keep no state between them (see `purity.py`). Everything it sends back may have
-been made up by the solution, so it sends no verdict that matters: for a split test, the values of
-the calls, which are judged elsewhere (see `codedpo_plugin.assertions`).
+A leaf is a process that lives for one cell of the pass matrix, or for several cells that can leave
+each other nothing (see `purity.py`). Everything it sends back may have been made up by a solution,
+so it sends no verdict that matters: for a split test, the values of the calls, which are judged
+elsewhere (see `codedpo_plugin.assertions`).
 
 This file is imported by the zygote: it must need nothing but the standard library and this package.
 """
@@ -17,50 +17,83 @@ from codedpo_plugin.sandbox import encoding
 
 _HARNESS_FRAMES = 6  # on the stack when a solution starts; `python -c` has none
 
+# The first byte of a record, and what follows it.
+VALUES = b"v"  # encoded values, a line each
+DONE = b"d"
+FALSE = b"f"
+ERROR = b"e"  # the error's type, and its message on the lines after
 
-def run_cells(solution: Any, cells: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Run a compiled solution once, then each cell in its namespace.
 
-    A cell has one of: `calls` (expressions; with `names` that must exist), `snippet` (source), or
-    `claim` (an expression, with `values`: encoded values for `_r0`, `_r1`, ... and `names`).
+class Cell:
+    """What is run after a solution, compiled.
 
-    Yields for each `{"values": [encoded, ...]}`, `{"done": bool}`, or `{"error": type name,
-    "message": str}`.
+    `request` has one of: `calls` (expressions; with `names` that must exist), `snippet` (source),
+    or `claim` (an expression, with `values`: encoded values for `_r0`, `_r1`, ... and `names`).
     """
+
+    def __init__(self, request: dict[str, Any]) -> None:
+        self.calls = [_compiled(call, "eval") for call in request.get("calls", ())]
+        self.names = request.get("names", ())
+        self.values = request.get("values", ())
+        self.claim = _compiled(request["claim"], "eval") if "claim" in request else None
+        self.snippet = _compiled(request["snippet"], "exec") if "snippet" in request else None
+
+
+def run_cells(solution: types.CodeType, cells: list[Cell]) -> Iterator[bytes]:
+    """Run a compiled solution once, then each cell in its namespace; yields a record for each."""
     module = types.ModuleType("__main__")
     sys.modules["__main__"] = module
-    sys.setrecursionlimit(sys.getrecursionlimit() + _HARNESS_FRAMES)
-    broken = _guarded(exec, solution, module.__dict__)
+    broken = _guarded(_define, solution, module.__dict__)
     for cell in cells:
         yield broken or _guarded(_run, cell, module.__dict__)
 
 
-def _guarded(run: Callable[..., Any], *arguments: Any) -> Any:
+def allow_frames() -> None:
+    """Let a solution recurse as deep as it could by itself."""
+    sys.setrecursionlimit(sys.getrecursionlimit() + _HARNESS_FRAMES)
+
+
+def _guarded(run: Callable[..., bytes], *arguments: Any) -> bytes:
     """What `run` returns, or a record of what it raised: SystemExit is the solution's error too."""
     try:
         return run(*arguments)
     except BaseException as error:
-        return {"error": _name(error), "message": _message(error)}
+        return ERROR + f"{_name(error)}\n{_message(error)}".encode("utf-8", "replace")
 
 
-def _run(cell: dict[str, Any], namespace: dict[str, Any]) -> dict[str, Any]:
-    if "calls" in cell:
-        values = [eval(_compile(call, "eval"), namespace) for call in cell["calls"]]
-        for name in cell["names"]:
+def _define(solution: types.CodeType, namespace: dict[str, Any]) -> bytes:
+    exec(solution, namespace)
+    return b""
+
+
+def _run(cell: Cell, namespace: dict[str, Any]) -> bytes:
+    if cell.calls:
+        values = [eval(_checked(call), namespace) for call in cell.calls]
+        for name in cell.names:
             eval(name, namespace)
-        return {"values": [encoding.encode(value) for value in values]}
-    if "claim" in cell:
-        for number, text in enumerate(cell["values"]):
+        return VALUES + "\n".join(map(encoding.encode, values)).encode()
+    if cell.claim:
+        for number, text in enumerate(cell.values):
             namespace[f"_r{number}"] = encoding.decode(text)
-        for name in cell["names"]:
+        for name in cell.names:
             namespace[name] = __import__(name)
-        return {"done": bool(eval(_compile(cell["claim"], "eval"), namespace))}
-    exec(_compile(cell["snippet"], "exec"), namespace)
-    return {"done": True}
+        return DONE if eval(_checked(cell.claim), namespace) else FALSE
+    exec(_checked(cell.snippet), namespace)
+    return DONE
 
 
-def _compile(source: str, mode: str) -> Any:
-    return compile(source, "<test>", mode, dont_inherit=True)
+def _compiled(source: str, mode: str) -> types.CodeType | Exception:
+    """Code, or the error that it is to raise in its leaf."""
+    try:
+        return compile(source, "<test>", mode, dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
+        return error.with_traceback(None)
+
+
+def _checked(code: types.CodeType | Exception | None) -> types.CodeType:
+    if isinstance(code, types.CodeType):
+        return code
+    raise code or ValueError("nothing to run")
 
 
 def _name(error: BaseException) -> str:

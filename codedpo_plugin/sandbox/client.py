@@ -12,14 +12,16 @@ import sys
 import sysconfig
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from codedpo_plugin.errors import InfrastructureError
+from codedpo_plugin.sandbox import cells as records
 
-_HEADER = struct.Struct("<Bidi")  # status, wait status, CPU seconds, length of the text
+_HEADER = struct.Struct("<BIIidI")  # status, program, cell, wait status, CPU seconds, length
 _ENDED, _CPU_LIMIT, _WALL_LIMIT, _NOT_RUN, _BAD_SOURCE = range(5)
 _TRIES = 3  # of one request, when the machine (not the solution) failed
 _SLACK = 60.0  # seconds beyond all limits before the zygote counts as dead
@@ -39,6 +41,8 @@ class Limits:
     """Size of any file it writes, in MiB."""
     strikes: int = 2
     """Time-outs of a solution after which its other cells are not run."""
+    share: bool = True
+    """Whether cells that cannot disturb each other may share a process."""
 
 
 @dataclass(frozen=True)
@@ -85,35 +89,66 @@ class Sandbox:
         """End the zygote and everything below it."""
         self._stop()
 
-    def run(self, solution: str, cells: list[Cell]) -> list[Reply]:
-        """Run a solution's source with each cell (see `cells.run_cell`), each in its own process.
+    def run(self, program: str, cells: list[Cell]) -> list[Reply]:
+        """Run one program with each cell (see `cells.Cell`): a reply per cell, in order."""
+        return self.run_all([program], cells)[0]
 
-        Returns one reply per cell, in order.
+    def run_all(
+        self, programs: list[str], cells: list[Cell], seconds: float | None = None
+    ) -> list[list[Reply]]:
+        """Run every program with every cell; cells never see each other's effects.
+
+        Args:
+            programs: N sources.
+            cells: M requests, see `cells.Cell`.
+            seconds: CPU limit of one cell, if another than `limits.seconds`.
+
+        Returns:
+            N lists of M replies.
         """
-        replies: list[Reply] = []
-        tries = 0
-        while len(replies) < len(cells):
-            request = {"solution": solution, "cells": cells[len(replies) :]}
-            before = len(replies)
-            try:
-                self._send(request)
-                while len(replies) < len(cells):
-                    replies.append(self._read_reply())
-            except _Died as died:
-                tries = 1 if len(replies) > before else tries + 1
-                self._start()
-                if tries >= _TRIES:
-                    # The others get through: this cell breaks its row process, whatever it does.
-                    replies.append(Reply("crashed", error=f"broke its sandbox: {died}"))
-                    tries = 0
-        return replies
+        table: list[list[Reply | None]] = [[None] * len(cells) for _ in programs]
+        whole = list(range(len(cells)))
+        self._try(programs, cells, list(range(len(programs))), whole, table, seconds)
+        tries: Counter[int] = Counter()
+        for index, line in enumerate(table):
+            while missing := [cell for cell, reply in enumerate(line) if reply is None]:
+                # What it takes down with it is run alone: then it can blame nobody else.
+                self._try(programs, cells, [index], missing, table, seconds)
+                if line[missing[0]] is None:
+                    tries[index] += 1
+                    if tries[index] >= _TRIES:
+                        line[missing[0]] = Reply("crashed", error="broke its sandbox")
+        return [[reply for reply in line if reply] for line in table]
+
+    def _try(
+        self,
+        programs: list[str],
+        cells: list[Cell],
+        some_programs: list[int],
+        some_cells: list[int],
+        table: list[list[Reply | None]],
+        seconds: float | None,
+    ) -> None:
+        """Send one request and fill in what comes back before the sandbox dies, if it dies."""
+        request = {
+            "programs": [programs[index] for index in some_programs],
+            "cells": [cells[index] for index in some_cells],
+            "seconds": seconds or self.limits.seconds,
+        }
+        try:
+            self._send(request)
+            for _ in range(len(some_programs) * len(some_cells)):
+                program, cell, reply = self._read_reply()
+                table[some_programs[program]][some_cells[cell]] = reply
+        except _Died:
+            self._start()
 
     def race(
         self, solutions: list[str], calls: list[str], *, sample_seconds: float, seconds: float
     ) -> "Race":
         """Start measuring solutions against each other on the same calls; see `clocks`."""
         request = {
-            "solutions": solutions,
+            "race": solutions,
             "calls": calls,
             "sample_seconds": sample_seconds,
             "seconds": seconds,
@@ -134,6 +169,7 @@ class Sandbox:
         self._scratch = tempfile.mkdtemp(prefix="codedpo-")
         request_end, self._requests = os.pipe()
         self._replies, reply_end = os.pipe()
+        self._received = bytearray()
         settings = {
             "requests": request_end,
             "replies": reply_end,
@@ -144,6 +180,7 @@ class Sandbox:
             "memory_bytes": self.limits.memory_mb << 20,
             "file_bytes": self.limits.file_mb << 20,
             "strikes": self.limits.strikes,
+            "share": self.limits.share,
         }
         program = str(Path(__file__).with_name("zygote.py"))
         self._process = subprocess.Popen(
@@ -161,7 +198,7 @@ class Sandbox:
         if self._pin_to is not None:
             os.sched_setaffinity(self._process.pid, {self._pin_to})
         try:
-            self.layers = json.loads(self._read_frame()[3])
+            self.layers = json.loads(self._read_frame()[-1])
         except _Died as died:
             raise InfrastructureError(f"the sandbox does not start ({died}): {program}") from None
 
@@ -188,28 +225,29 @@ class Sandbox:
         except BrokenPipeError:
             raise _Died("its pipe is closed") from None
 
-    def _read_reply(self) -> Reply:
-        return _interpret(*self._read_frame())
+    def _read_reply(self) -> tuple[int, int, Reply]:
+        status, program, cell, number, seconds, text = self._read_frame()
+        return program, cell, _interpret(status, number, seconds, text)
 
-    def _read_frame(self, seconds: float | None = None) -> tuple[int, int, float, bytes]:
-        limit = 4 * self.limits.seconds if seconds is None else seconds
-        deadline = time.monotonic() + limit + _SLACK
-        header = self._read_exactly(_HEADER.size, deadline)
-        status, number, used, length = _HEADER.unpack(header)
-        return status, number, used, self._read_exactly(length, deadline)
+    def _read_frame(self, wait: float | None = None) -> tuple[int, int, int, int, float, bytes]:
+        """The next reply; `wait`: seconds that it may take beyond the usual."""
+        deadline = time.monotonic() + 4 * self.limits.seconds + _SLACK + (wait or 0.0)
+        *head, length = _HEADER.unpack(self._take(_HEADER.size, deadline))
+        return (*head, self._take(length, deadline))
 
-    def _read_exactly(self, size: int, deadline: float) -> bytes:
-        parts = []
-        while size:
+    def _take(self, size: int, deadline: float) -> bytes:
+        """The next bytes from the zygote."""
+        while len(self._received) < size:
             left = max(0.0, deadline - time.monotonic())
             if not select.select([self._replies], [], [], left)[0]:
                 raise _Died("no answer")
-            part = os.read(self._replies, min(size, 1 << 20))
+            part = os.read(self._replies, 1 << 20)
             if not part:
                 raise _Died("it ended")
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
+            self._received += part
+        taken = bytes(self._received[:size])
+        del self._received[:size]
+        return taken
 
 
 class Race:
@@ -224,7 +262,7 @@ class Race:
         sandbox = self._sandbox
         try:
             sandbox._write(struct.pack("<I", count))
-            samples = sandbox._read_frame(self._wall_seconds * (count + 1))[3]
+            samples = sandbox._read_frame(self._wall_seconds * (count + 1))[-1]
         except _Died as died:
             sandbox._start()
             raise InfrastructureError(f"the sandbox died while timing: {died}") from None
@@ -264,36 +302,16 @@ def _interpret(status: int, number: int, seconds: float, text: bytes) -> Reply:
     if os.WIFSIGNALED(number):
         name = signal.Signals(os.WTERMSIG(number)).name
         return Reply("timeout" if name == "SIGXCPU" else "crashed", seconds, f"killed by {name}")
-    record = _record(text)
-    if record is None:
+    if not text:
         code = os.WEXITSTATUS(number)
         return Reply("crashed", seconds, f"exited with status {code} before the test had ended")
-    if "error" not in record:
-        return Reply("ended", seconds, None, record)
-    return Reply(_outcome(record["error"]), seconds, _describe(record))
-
-
-def _outcome(error: str) -> str:
-    return {"AssertionError": "failed", "MemoryError": "memory"}.get(error, "error")
-
-
-def _describe(record: dict[str, Any]) -> str:
-    return f"{record['error']}: {record['message']}" if record["message"] else record["error"]
-
-
-def _record(text: bytes) -> dict[str, Any] | None:
-    """The one record that a leaf may send, if it has the right shape."""
-    try:
-        record = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(record, dict):
-        return None
-    values = record.get("values")
-    if isinstance(values, list) and all(isinstance(value, str) for value in values):
-        return {"values": values}
-    if isinstance(record.get("done"), bool):
-        return {"done": record["done"]}
-    if isinstance(record.get("error"), str) and isinstance(record.get("message"), str):
-        return {"error": record["error"][:100], "message": record["message"][:200]}
-    return None
+    kind, body = text[:1], text[1:].decode("utf-8", "replace")
+    if kind == records.VALUES:
+        return Reply("ended", seconds, None, {"values": body.split("\n")})
+    if kind in (records.DONE, records.FALSE):
+        return Reply("ended", seconds, None, {"done": kind == records.DONE})
+    if kind != records.ERROR:
+        return Reply("crashed", seconds, "sent what no test sends")
+    name, _, message = body.partition("\n")
+    outcome = {"AssertionError": "failed", "MemoryError": "memory"}.get(name, "error")
+    return Reply(outcome, seconds, f"{name}: {message}"[:300] if message else name[:300])

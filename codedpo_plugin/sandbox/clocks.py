@@ -62,12 +62,12 @@ class _Racer:
 def serve(request: dict[str, Any], requests: int, reply: Callable[[bytes], None]) -> None:
     """Start a leaf per solution, then run as many rounds as each command asks for.
 
-    `request`: `solutions` and `calls` (sources), `sample_seconds`, `seconds` (CPU limit of a leaf),
-    `memory_bytes`, `file_bytes`. A command is a little-endian uint32 number of rounds, 0 to end.
-    Each reply is a JSON list of rounds, each a list of CPU seconds per repetition, one for each
-    solution: null for one that broke.
+    `request`: `race` (solutions) and `calls` (sources), `sample_seconds`, `seconds` (wall limit of
+    a sample), `memory_bytes`, `file_bytes`. A command is a little-endian uint32 number of rounds, 0
+    to end. Each reply is a JSON list of rounds, each a list of CPU seconds per repetition, one for
+    each solution: null for one that broke.
     """
-    started = [_start(source, request) for source in request["solutions"]]
+    started = [_start(source, request) for source in request["race"]]
     racers = [_warmed(racer, request) for racer in started]
     order = random.Random(0)
     while rounds := struct.unpack("<I", read_exactly(requests, 4))[0]:

@@ -4,16 +4,17 @@ Run as a program by `codedpo_plugin.sandbox.client`, never imported. Three kinds
 
 - The *zygote* imports what solutions commonly need, gives up its rights, and then only forks. It
   never reads a request, so it stays small (a fork costs time per touched page) and clean.
-- A *row process* reads one request (a solution and its cells), compiles the solution, forks a
-  leaf per cell (or per run of cells that cannot disturb each other, see `purity.py`), kills it at
-  its limit, and writes one reply per cell.
+- A *row process* reads one request (programs and cells), compiles them, forks a leaf per cell (or
+  for all cells that cannot disturb each other, see `purity.py`), kills it at its limit, and
+  replies as leaves end.
 - A *leaf* runs untrusted code, and dies. See `cells.py`.
 
-Replies are a header (`_HEADER`: status, number, CPU seconds, length) and the leaf's text. The
-text is read when the leaf is dead, from a file that each leaf overwrites; it is not trusted.
+A reply is a header (`_HEADER`) and the leaf's record. Records are read when the leaf is dead, from
+a file that each leaf writes anew; they are not trusted.
 """
 
 import gc
+import itertools
 import json
 import marshal
 import os
@@ -22,20 +23,21 @@ import struct
 import sys
 import time
 import types
-from collections.abc import Iterator
 from typing import Any
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")))
 from codedpo_plugin.sandbox import clocks, lockdown, purity
-from codedpo_plugin.sandbox.cells import run_cells
+from codedpo_plugin.sandbox.cells import ERROR, Cell, allow_frames, run_cells
 from codedpo_plugin.sandbox.leaf import cpu_clock, keep_only, read_exactly
 
-Cell = dict[str, Any]
+Job = tuple[int, int]  # program, cell
 
-_HEADER = struct.Struct("<Bidi")
+_HEADER = struct.Struct("<BIIidI")  # status, program, cell, wait status, CPU seconds, length
 _LENGTH = struct.Struct("<I")
 _CHILD = [signal.SIGCHLD]
 ENDED, CPU_LIMIT, WALL_LIMIT, NOT_RUN, BAD_SOURCE = range(5)
+_LEAF_SECONDS = 1.0  # CPU time after which a shared leaf is followed by a new one
+_PATIENCE = 1.0  # seconds that a job may wait beyond four times its CPU limit
 
 _PRELOAD = (
     "bisect", "collections", "copy", "datetime", "functools", "heapq", "itertools", "math",
@@ -57,7 +59,7 @@ def main() -> None:
     os.chdir(settings["scratch"])
     layers = lockdown.lock_process(settings["scratch"], settings["path"])
     lockdown.die_with_parent(settings["parent"])
-    _write(replies, ENDED, 0, 0.0, json.dumps(layers).encode())
+    _write(replies, [_pack(text=json.dumps(layers).encode())])
     sys.argv = [""]
     gc.collect()
     gc.freeze()
@@ -93,98 +95,114 @@ def _row(requests: int, replies: int, results: int, settings: dict[str, Any]) ->
     """Read and carry out one request."""
     size = struct.unpack("<I", read_exactly(requests, 4))[0]
     request = marshal.loads(read_exactly(requests, size))
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
-    if "solutions" in request:
-        clocks.serve(request, requests, lambda text: _write(replies, ENDED, 0, 0.0, text))
+    signal.pthread_sigmask(signal.SIG_BLOCK, _CHILD)
+    if "race" in request:
+        clocks.serve(request, requests, lambda text: _write(replies, [_pack(text=text)]))
         return
+    row = _Row(results, replies, settings | request)
+    programs = [_compiled(source) for source in request["programs"]]
+    cells = [Cell(cell) for cell in request["cells"]]
+    pure = [n for n, cell in enumerate(request["cells"]) if _is_pure(cell)]
+    others = [n for n in range(len(cells)) if n not in set(pure)]
+    alone: list[Job] = []
+    together: list[Job] = []
+    for index, program in enumerate(programs):
+        if isinstance(program, types.CodeType):
+            shares = settings["share"] and purity.is_pure(program)
+            (together if shares else alone).extend((index, cell) for cell in pure)
+            alone.extend((index, cell) for cell in others)
+        else:
+            _write(replies, [_pack(BAD_SOURCE, index, n, text=program) for n in range(len(cells))])
+    row.run(programs, cells, together, len(together))
+    row.run(programs, cells, alone, 1)
+
+
+def _compiled(source: str) -> types.CodeType | bytes:
+    """Code, or the record of why there is none."""
     try:
-        solution = compile(request["solution"], "<solution>", "exec", dont_inherit=True)
+        return compile(source, "<solution>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
-        record = {"error": type(error).__name__, "message": str(error)[:200]}
-        for _ in request["cells"]:
-            _write(replies, BAD_SOURCE, 0, 0.0, json.dumps(record).encode())
-        return
-    row = _Row(solution, results, settings)
-    for group in _groups(solution, request["cells"]):
-        for status, number, seconds, text in row.run(group):
-            _write(replies, status, number, seconds, text)
+        text = f"{type(error).__name__}\n{error}"[:300]
+        return ERROR + text.encode("utf-8", "replace")
 
 
-def _groups(solution: types.CodeType, cells: list[Cell]) -> Iterator[list[Cell]]:
-    """Cells that may share a leaf: neighbours whose calls, like the solution, keep no state."""
-    pure = purity.is_pure(solution)
-    shared: list[Cell] = []
-    for cell in cells:
-        if pure and "calls" in cell and all(map(purity.is_pure_call, cell["calls"])):
-            shared.append(cell)
-            continue
-        if shared:
-            yield shared
-            shared = []
-        yield [cell]
-    if shared:
-        yield shared
+def _is_pure(cell: dict[str, Any]) -> bool:
+    calls: list[str] = cell.get("calls", [])
+    return bool(calls) and all(map(purity.is_pure_call, calls))
 
 
 class _Row:
-    """One solution being run: counts its time-outs."""
+    """Carries out the jobs of one request: pairs of a program and a cell."""
 
-    def __init__(self, solution: types.CodeType, results: int, settings: dict[str, Any]) -> None:
-        self.solution, self.results, self.settings = solution, results, settings
-        self.strikes = 0
+    def __init__(self, results: int, replies: int, settings: dict[str, Any]) -> None:
+        self.results, self.replies, self.settings = results, replies, settings
+        self.strikes: dict[int, int] = {}
         self.started = os.pipe2(os.O_NONBLOCK)
 
-    def run(self, cells: list[Cell]) -> Iterator[tuple[int, int, float, bytes]]:
-        """Run cells in one leaf; when it dies in a cell, that cell is lost and the next one leads
-        a new leaf. Yields status, wait status, CPU seconds and text for each cell.
+    def run(self, programs: list[Any], cells: list[Cell], jobs: list[Job], at_once: int) -> None:
+        """Run jobs, so many in one leaf. When a leaf dies, the job it was in is lost with it, and
+        the next one leads a new leaf. A program with too many time-outs has its other jobs left.
         """
-        done = 0
-        while done < len(cells):
-            if self.strikes >= self.settings["strikes"]:
-                yield from [(NOT_RUN, 0, 0.0, b"")] * (len(cells) - done)
-                return
-            status, number, seconds, texts = self._run_leaf(cells[done:])
-            died = done + len(texts) < len(cells) and (status != ENDED or number or not texts)
+        while jobs:
+            status, number, seconds, texts = self._run_leaf(programs, cells, jobs[:at_once])
+            died = len(texts) < min(at_once, len(jobs)) and bool(status or number or not texts)
             each = seconds / (len(texts) + died)
-            for text in texts:
-                yield ENDED, 0, each, text
-            done += len(texts)
+            frames = [
+                _pack(ENDED, *job, seconds=each, text=text)
+                for job, text in zip(jobs, texts, strict=False)
+            ]
+            jobs = jobs[len(texts) :]
             if died:
-                self.strikes += status in (CPU_LIMIT, WALL_LIMIT)
-                yield status, number, each, b""
-                done += 1
+                program, cell = jobs.pop(0)
+                frames.append(_pack(status, program, cell, number, each))
+                if status in (CPU_LIMIT, WALL_LIMIT):
+                    self.strikes[program] = self.strikes.get(program, 0) + 1
+            left = [job for job in jobs if self._is_out(job)]
+            if left:
+                frames += [_pack(NOT_RUN, *job) for job in left]
+                jobs = [job for job in jobs if not self._is_out(job)]
+            _write(self.replies, frames)
 
-    def _run_leaf(self, cells: list[Cell]) -> tuple[int, int, float, list[bytes]]:
+    def _is_out(self, job: Job) -> bool:
+        return self.strikes.get(job[0], 0) >= int(self.settings["strikes"])
+
+    def _run_leaf(
+        self, programs: list[Any], cells: list[Cell], jobs: list[Job]
+    ) -> tuple[int, int, float, list[bytes]]:
         """Fork a leaf; status, wait status, CPU seconds and records when it is dead."""
         os.ftruncate(self.results, 0)
         me = os.getpid()
         pid = lockdown.fork()
         if pid == 0:
             try:
-                self._be_leaf(cells, me)
+                self._be_leaf(programs, cells, jobs, me)
             finally:
                 os._exit(0)
         status, number, seconds = self._await(pid)
         if not self._came_up():
             os._exit(4)
         _clean(self.settings["scratch"])
-        return status, number, seconds, _records(self.results, len(cells))
+        return status, number, seconds, _records(self.results, len(jobs))
 
-    def _be_leaf(self, cells: list[Cell], parent: int) -> None:
+    def _be_leaf(
+        self, programs: list[Any], cells: list[Cell], jobs: list[Job], parent: int
+    ) -> None:
+        """Lock this process, run the jobs, write a record for each."""
         lockdown.die_with_parent(parent)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _CHILD)
         keep_only(self.results, self.started[1])
         file_bytes = self.settings["file_bytes"]
-        cpu_seconds = int(self.settings["seconds"] * len(cells)) + 2
+        cpu_seconds = int(self.settings["seconds"] * len(jobs)) + 2
         lockdown.lock_leaf(self.settings["memory_bytes"], cpu_seconds, file_bytes)
         os.write(self.started[1], b".")
         os.close(self.started[1])
+        allow_frames()
         offset = 0
-        for record in run_cells(self.solution, cells):
-            text = json.dumps(record).encode()
-            offset += os.pwrite(self.results, _LENGTH.pack(len(text)) + text, offset)
-            if offset > file_bytes // 4:
-                return  # a new leaf goes on, with an empty file
+        for program, group in itertools.groupby(jobs, key=lambda job: job[0]):
+            for text in run_cells(programs[program], [cells[cell] for _, cell in group]):
+                offset += os.pwrite(self.results, _LENGTH.pack(len(text)) + text, offset)
+                if offset > file_bytes // 4 or time.thread_time() > _LEAF_SECONDS:
+                    return  # a new leaf goes on, with an empty file
 
     def _came_up(self) -> bool:
         """Whether the last leaf was locked; if not, the machine failed, not the solution."""
@@ -194,24 +212,25 @@ class _Row:
             return False
 
     def _await(self, pid: int) -> tuple[int, int, float]:
-        """Wait for a leaf; kill it when a cell has used its CPU seconds, or waited four times that.
+        """Wait for a leaf; kill it when a job has used its CPU seconds, or waited far longer.
 
-        The CPU clock decides, so that a busy machine is no reason to fail. A leaf of several cells
-        is looked at more often, to see which cell it is in.
+        The CPU clock decides, so that a busy machine is no reason to fail. The leaf is looked at
+        several times within the limit, to see which job it is in.
         """
         limit, clock, status = self.settings["seconds"], cpu_clock(pid), ENDED
-        written, used_before, since = -1, 0.0, time.monotonic()
-        pause = limit / 4
+        patience = _PATIENCE + 4 * limit
+        written, used_before, since = 0, 0.0, time.monotonic()
+        pause = limit
         while True:
             signal.sigtimedwait(_CHILD, max(pause, 0.005))
             done, number, usage = os.wait4(pid, os.WNOHANG)
             if not done:
                 used, now = time.clock_gettime(clock), time.monotonic()
+                pause = limit / 4
                 if (size := os.fstat(self.results).st_size) != written:
-                    written, used_before, since = size, used if written >= 0 else 0.0, now
+                    written, used_before, since = size, used, now
                     continue
-                if used - used_before < limit and now - since < 4 * limit:
-                    pause = min(limit / 4, limit - (used - used_before))
+                if used - used_before < limit and now - since < patience:
                     continue
                 status = CPU_LIMIT if used - used_before >= limit else WALL_LIMIT
                 os.kill(pid, signal.SIGKILL)
@@ -222,14 +241,15 @@ class _Row:
 def _records(results: int, most: int) -> list[bytes]:
     """The records in the results file, at most so many; the file is not trusted."""
     size = os.fstat(results).st_size
+    data = os.pread(results, size, 0)
     texts: list[bytes] = []
     offset = 0
     while offset + _LENGTH.size <= size and len(texts) < most:
-        (length,) = _LENGTH.unpack(os.pread(results, _LENGTH.size, offset))
+        (length,) = _LENGTH.unpack_from(data, offset)
         offset += _LENGTH.size
         if offset + length > size:
             break
-        texts.append(os.pread(results, length, offset))
+        texts.append(data[offset : offset + length])
         offset += length
     return texts if offset == size else []
 
@@ -248,8 +268,19 @@ def _clean(scratch: str) -> None:
             os.unlink(path)
 
 
-def _write(replies: int, status: int, number: int, seconds: float, text: bytes) -> None:
-    data = _HEADER.pack(status, number, seconds, len(text)) + text
+def _pack(
+    status: int = ENDED,
+    program: int = 0,
+    cell: int = 0,
+    number: int = 0,
+    seconds: float = 0.0,
+    text: bytes = b"",
+) -> bytes:
+    return _HEADER.pack(status, program, cell, number, seconds, len(text)) + text
+
+
+def _write(replies: int, frames: list[bytes]) -> None:
+    data = memoryview(b"".join(frames))
     while data:
         data = data[os.write(replies, data) :]
 
