@@ -304,7 +304,7 @@ def sample() -> None:
         cpu, start = cpu_seconds() + sum(map(cpu_of, descendants())), time.perf_counter()
         verdicts = run()
         wall = time.perf_counter() - start
-        memory = [resident(pid) for pid in (os.getpid(), *descendants())]
+        memory = [resident(pid) for pid in (os.getpid(), *descendants()[:1])]
     reap()
     result = {"cpu": cpu_seconds() - cpu, "wall": wall, "memory": memory, "verdicts": verdicts}
     print(json.dumps(result), file=reply, flush=True)
@@ -324,15 +324,18 @@ def cpu_of(pid: int) -> float:
 def descendants(pid: int | None = None) -> list[int]:
     """Processes below one (default: this)."""
     children: list[int] = []
-    for thread in Path(f"/proc/{pid or os.getpid()}/task").iterdir():
-        children += map(int, (thread / "children").read_text().split())
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it may end meanwhile
+        for thread in Path(f"/proc/{pid or os.getpid()}/task").iterdir():
+            children += map(int, (thread / "children").read_text().split())
     return children + [below for child in children for below in descendants(child)]
 
 
 def resident(pid: int) -> float:
     """Resident memory of a process, in MB."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1000 for line in lines if line.startswith("VmRSS"))
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return sum(int(line.split()[1]) / 1000 for line in lines if line.startswith("VmRSS"))
+    return 0.0
 
 
 def reap() -> None:

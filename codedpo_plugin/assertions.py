@@ -23,6 +23,7 @@ _CONDITIONAL = (ast.Lambda, ast.IfExp, ast.comprehension, ast.ListComp, ast.SetC
                 ast.GeneratorExp, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)  # fmt: skip
 
 _MISSING = object()
+_MAX_HERE = 20_000  # characters of a value: a thousand hashes that collide take some milliseconds
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,47 @@ def split_test(source: str, entry_point: str | None) -> Test:
 
 
 def judge_here(test: Test, value: str) -> bool | None:
-    """Whether an encoded value makes a `_r0 == literal` claim true; None for any other claim.
+    """Whether an encoded value makes a `_r0 == literal` claim true; None for any other claim, and
+    for a value so long that comparing it should have a time limit.
 
     Raises:
         ValueError: the value is not one that `encode` makes, or cannot be compared.
     """
-    if test.expected is _MISSING:
+    if test.expected is _MISSING or len(value) > _MAX_HERE:
         return None
-    return bool(decode(value) == test.expected)
+    returned = decode(value)
+    try:
+        return bool(returned == test.expected)
+    except Exception as error:  # a signalling NaN, a view with unhashable items
+        raise ValueError(f"cannot be compared: {error!r}"[:200]) from None
+
+
+def enlarged(call: str, times: int) -> str | None:
+    """The call with its longer literal arguments repeated; None where there are none.
+
+    Lists, tuples and strings of at least two items: `f([1, 2], "ab", 3)` becomes
+    `f([1, 2] * 20, "ab" * 20, 3)`.
+    """
+    try:
+        tree = ast.parse(call, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    if not isinstance(tree, ast.Call):
+        return None
+    before = ast.unparse(tree)
+    tree.args = [_repeated(argument, times) for argument in tree.args]
+    for keyword in tree.keywords:
+        keyword.value = _repeated(keyword.value, times)
+    after = ast.unparse(tree)
+    return after if after != before else None
+
+
+def _repeated(argument: ast.expr, times: int) -> ast.expr:
+    sequence = isinstance(argument, ast.List | ast.Tuple) and len(argument.elts) > 1
+    text = isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+    if sequence or (text and len(argument.value) > 1):  # type: ignore[attr-defined]
+        return ast.BinOp(argument, ast.Mult(), ast.Constant(times))
+    return argument
 
 
 class _Splitter(ast.NodeTransformer):
@@ -128,5 +162,5 @@ def _expected(claim: ast.expr) -> Any:
         return _MISSING
     try:
         return ast.literal_eval(right)
-    except ValueError:
+    except (ValueError, TypeError):  # the latter for a set of sets
         return _MISSING

@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from codedpo_plugin.assertions import Test, judge_here, split_test
 from codedpo_plugin.errors import InfrastructureError
+from codedpo_plugin.programs import may_vary
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.sandbox.client import Limits, Reply, Sandbox
 from codedpo_plugin.sandbox.encoding import canonical
@@ -36,6 +37,7 @@ OUTCOMES = {
     "timeout": "used its CPU time, or waited for too long",
     "memory": "ran out of its memory",
     "crashed": "the process died, or ended before the test did",
+    "flaky": "differs between two runs: it depends on chance, time or the order of a set",
     "not_run": "too long, or not worth running after repeated time-outs",
 }
 
@@ -62,10 +64,10 @@ def execute(rows: Iterable[Row], recipe: Recipe) -> Iterator[Row]:
     """
     settings = recipe.execute
     limits = Limits(settings.seconds, settings.memory_mb, strikes=settings.strikes)
-    with Sandbox(limits) as sandbox:
+    with Sandbox(limits) as sandbox, Sandbox(limits, seed=1) as other:
         require(settings.require, sandbox)
         for row in rows:
-            yield execute_problem(row, sandbox, settings.max_chars)
+            yield execute_problem(row, sandbox, settings.max_chars, other)
 
 
 def require(layers: list[str], sandbox: Sandbox) -> None:
@@ -90,12 +92,23 @@ class Verdict:
     """What the calls under test returned."""
 
 
-def execute_problem(row: Row, sandbox: Sandbox, max_chars: int) -> Row:
-    """Fill the pass matrix of one problem. Equal solutions, and equal tests, run once."""
+def execute_problem(
+    row: Row, sandbox: Sandbox, max_chars: int, other: Sandbox | None = None
+) -> Row:
+    """Fill the pass matrix of one problem. Equal solutions, and equal tests, run once.
+
+    With an `other` sandbox, of another seed, solutions that may depend on chance are run there too,
+    and cells that differ are `flaky`: a test that is passed by luck earns no credit.
+    """
     tests = {source: split_test(source, row["entry_point"]) for source in row["tests"]}
     runnable = [test for test in tests.values() if len(test.source) <= max_chars]
     programs = [text for text in dict.fromkeys(row["solutions"]) if len(text) <= max_chars]
     verdicts = _run_all(programs, runnable, sandbox)
+    varying = [n for n, program in enumerate(programs) if other and may_vary(program)]
+    if other and varying:
+        again = _run_all([programs[n] for n in varying], runnable, other)
+        for n, line in zip(varying, again, strict=True):
+            verdicts[n] = list(map(_agreed, verdicts[n], line))
     matrix = {
         program: {test.source: verdict for test, verdict in zip(runnable, line, strict=True)}
         for program, line in zip(programs, verdicts, strict=True)
@@ -136,6 +149,15 @@ def _run_all(programs: list[str], tests: list[Test], sandbox: Sandbox) -> list[l
             if again[0].record is None:
                 break
     return verdicts
+
+
+def _agreed(verdict: Verdict, again: Verdict) -> Verdict:
+    """The verdict, unless a second run gave another one."""
+    unfinished = {"timeout", "not_run", "flaky"} & {verdict.outcome, again.outcome}
+    same = (verdict.outcome, verdict.returned) == (again.outcome, again.returned)
+    if same or unfinished:
+        return verdict
+    return replace(verdict, outcome="flaky", returned=None, error=f"or else {again.outcome}")
 
 
 def _cell(test: Test) -> dict[str, object]:

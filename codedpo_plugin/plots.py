@@ -35,6 +35,7 @@ OUTCOME_COLOURS = {
     "timeout": "#cc79a7",
     "memory": "#56b4e9",
     "crashed": "#7a7a7a",
+    "flaky": "#0072b2",
     "not_run": "#c8c8c8",
 }
 _CHOSEN, _REJECTED, _RATIO, _NEUTRAL = "#2f8fce", "#e69f00", "#009e73", "#56b4e9"

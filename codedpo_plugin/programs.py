@@ -10,6 +10,12 @@ _MUTATORS = frozenset(
 )
 _MUTABLE = (ast.List, ast.Dict, ast.Set, ast.Call, ast.ListComp, ast.DictComp, ast.SetComp)
 
+_VARYING = frozenset(
+    "choice datetime frozenset hash id monotonic now perf_counter randint random secrets set "
+    "shuffle time today urandom uuid uuid4".split()
+)
+_Import = ast.Import | ast.ImportFrom
+
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -46,6 +52,19 @@ def _outermost_functions(tree: ast.AST) -> Iterator[_Function]:
             yield node
         else:
             yield from _outermost_functions(node)
+
+
+def may_vary(source: str) -> bool:
+    """Whether two runs may differ: it uses chance, time, identities, or the order of a set."""
+    try:
+        nodes = list(ast.walk(ast.parse(source)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    names |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    names |= {alias.name for node in nodes if isinstance(node, _Import) for alias in node.names}
+    sets = any(isinstance(node, ast.Set | ast.SetComp) for node in nodes)
+    return sets or bool(names & _VARYING)
 
 
 def _has_docstring(node: ast.Module | ast.ClassDef | _Function) -> bool:

@@ -64,6 +64,9 @@ class Timing(Section):
     max_rounds: int = Field(40, ge=3)
     """Every solution runs once a round, in random order; rounds go on, five at a time, until the
     fastest and the slowest are told apart."""
+    enlarge: bool = True
+    """Repeat list, tuple and string arguments 20 times where all solutions still agree on the
+    value: tests' own inputs are often too small to tell algorithms apart."""
     max_solutions: int = Field(32, ge=2)
     """Distinct solutions timed for one problem: the best-ranked ones."""
     seconds: float = Field(20.0, gt=0)

@@ -1,5 +1,6 @@
 """Report: what a build did, counted shard by shard."""
 
+import math
 import platform
 from collections import Counter
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from codedpo_plugin import __version__, candidates, credible, export, plots
+from codedpo_plugin import __version__, candidates, credible, export, plots, timing
 from codedpo_plugin.build import STAGES, read_merged
 from codedpo_plugin.execute import OUTCOMES
 from codedpo_plugin.pool import usable_cores
@@ -62,7 +63,7 @@ def summarise(
         "cells": _cells(tally),
         "ties_at_top": _ties(tally.tied),
         "lengths": _lengths(numbers),
-        "speed": _speed(numbers),
+        "speed": _speed(numbers, tally),
         "wall_seconds": dict(seconds),
         "sandbox": dict(layers),
         "recipe": recipe.model_dump(mode="json"),
@@ -82,7 +83,8 @@ class _Tally:
 
     recipe: Recipe
     problems: Counter[str] = field(default_factory=Counter)
-    """`kept`, `with_pair`, `with_correctness`, `with_efficiency` -> problems"""
+    """`kept`, `with_pair`, `with_correctness`, `with_efficiency`; `twins` (timed beside a copy of
+    themselves) and `twins_apart` (that would have made a pair) -> problems"""
     why_not: dict[str, Counter[str]] = field(default_factory=lambda: {k: Counter() for k in KINDS})
     """kind -> reason -> problems"""
     cells: Counter[tuple[bool, str]] = field(default_factory=Counter)
@@ -130,6 +132,11 @@ class _Tally:
         kinds = {pair["kind"] for pair in row["pairs"]}
         self.problems.update(f"with_{kind}" for kind in kinds)
         self.problems["with_pair"] += bool(kinds)
+        if row["twin_log_ratio"] is not None:
+            twin = abs(row["twin_log_ratio"]), row["twin_error"]
+            ratio = math.log(self.recipe.pairs.min_speed_ratio)
+            self.problems["twins"] += 1
+            self.problems["twins_apart"] += timing.decided(*twin) and twin[0] >= ratio
         for kind in KINDS:
             if why := row[f"no_{kind}"]:
                 self.why_not[kind][why] += 1
@@ -187,8 +194,9 @@ def _lengths(numbers: plots.PairNumbers) -> Summary:
     }
 
 
-def _speed(numbers: plots.PairNumbers) -> Summary:
+def _speed(numbers: plots.PairNumbers, tally: _Tally) -> Summary:
     """Quartiles of seconds(rejected) / seconds(chosen) of efficiency pairs."""
     ratios = numbers.ratios.values
     quartiles = np.quantile(ratios, (0.25, 0.5, 0.75)).tolist() if ratios else None
-    return {"quartiles": quartiles}
+    twins = {name: tally.problems[name] for name in ("twins", "twins_apart")}
+    return {"quartiles": quartiles} | twins

@@ -30,6 +30,7 @@ CELLS = {
     "timeout": ("T", "bold magenta"),
     "memory": ("M", "bold cyan"),
     "crashed": ("X", "bold reverse red"),
+    "flaky": ("~", "bold blue"),
     "not_run": ("-", "dim"),
 }
 

@@ -67,7 +67,8 @@ def _problem_rows(problems: Summary) -> list[tuple[str, str]]:
 def facts(summary: Summary) -> dict[str, str]:
     """What fits no table, each in a line; told about nothing are left out."""
     cells, ties = summary["cells"], summary["ties_at_top"]
-    lengths, quartiles = summary["lengths"], summary["speed"]["quartiles"]
+    lengths, speed = summary["lengths"], summary["speed"]
+    quartiles = speed["quartiles"]
     sealed = sum(cells["by_test"]["sealed"].values()) / max(cells["total"], 1)
     told = {"execute": f"{cells['cpu_seconds']:,.1f} CPU seconds; {sealed:.0%} of cells are sealed"}
     if cells["per_cpu_second"]:
@@ -87,6 +88,11 @@ def facts(summary: Summary) -> dict[str, str]:
     if quartiles:
         told["speed"] = "median {1:,.2f} times as fast, quartiles {0:,.2f} and {2:,.2f}".format(
             *quartiles
+        )
+    if speed["twins"]:
+        told["control"] = (
+            f"{speed['twins_apart']:,} of {speed['twins']:,} programs seemed faster or slower than "
+            "a copy of themselves"
         )
     off = [f"{name} ({state})" for name, state in summary["sandbox"].items() if state != "on"]
     if off:

@@ -9,6 +9,8 @@ Reads candidates, executions and scores, adds:
 | `log_ratio` | K float | ln(its time / time of the fastest), median over rounds |
 | `standard_error` | K float | of `log_ratio` |
 | `rounds` | int | rounds taken |
+| `enlarged` | int | calls whose arguments were enlarged |
+| `twin_log_ratio`, `twin_error` | float or null | the same for a copy of the first: a tie? |
 | `untimed` | str or null | why the problem was not timed |
 
 A machine that is busy, or changes its clock, slows all solutions of a round alike; so times are
@@ -22,7 +24,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from codedpo_plugin.assertions import split_test
+from codedpo_plugin.assertions import enlarged, split_test
 from codedpo_plugin.credible import credible_tests, passes, ranked
 from codedpo_plugin.execute import require
 from codedpo_plugin.programs import keeps_state, normalised
@@ -40,13 +42,18 @@ SCHEMA = pa.schema(
         ("log_ratio", pa.list_(pa.float64())),
         ("standard_error", pa.list_(pa.float64())),
         ("rounds", pa.int64()),
+        ("enlarged", pa.int64()),
+        ("twin_log_ratio", pa.float64()),
+        ("twin_error", pa.float64()),
         ("untimed", pa.string()),
     ]
 )
 
 _BATCH = 5  # rounds between two looks at the result
 _SURE = 3.0  # standard errors ...
-_MARGIN = 0.01  # ... and one per cent more: 0 wrong decisions at gaps of 10 % (see docs/timing.md)
+_TIMES = 20  # as long, enlarged arguments
+_ENLARGED_SECONDS = 0.1  # CPU time of one call with an enlarged argument
+_MARGIN = 0.01  # ... and one per cent more: 0 wrong decisions at gaps of 10 %
 
 
 def time_solutions(rows: Iterable[Row], recipe: Recipe) -> Iterator[Row]:
@@ -70,16 +77,42 @@ def compare(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         samples: CPU seconds, [rounds, K].
 
     Returns:
-        ln(time / time of the fastest), median over rounds [K], and its standard error [K]
-        (1.2533 x 1.4826 x MAD / sqrt(rounds): that of a median of nearly normal values).
+        ln(time / time of the fastest), median over rounds [K], and its standard error [K].
     """
     logs = np.log(samples)
     centred = logs - np.median(logs, axis=1, keepdims=True)
     fastest = int(np.argmin(np.median(centred, axis=0)))
-    ratios = logs - logs[:, [fastest]]
-    middle = np.median(ratios, axis=0)
-    deviation = np.median(np.abs(ratios - middle), axis=0)
-    return middle, 1.2533 * 1.4826 * deviation / math.sqrt(len(samples))
+    pairs = [log_ratio_of(column, samples[:, fastest]) for column in samples.T]
+    return np.array([ratio for ratio, _ in pairs]), np.array([error for _, error in pairs])
+
+
+def log_ratio_of(slow: np.ndarray, fast: np.ndarray) -> tuple[float, float]:
+    """ln(slow / fast) of paired samples [rounds]: the median, and its standard error.
+
+    1.2533 x 1.4826 x MAD / sqrt(rounds): that of a median of nearly normal values.
+    """
+    ratios = np.log(slow) - np.log(fast)
+    middle = float(np.median(ratios))
+    deviation = float(np.median(np.abs(ratios - middle)))
+    return middle, 1.2533 * 1.4826 * deviation / math.sqrt(len(ratios))
+
+
+def enlarge(calls: list[str], programs: list[str], sandbox: Sandbox) -> list[str]:
+    """The calls with larger arguments, where all programs still return the same value.
+
+    A test's own inputs are small, and then fast and slow differ in what does not matter. Lists,
+    tuples and strings that are literals are repeated; what is not, or makes programs disagree or
+    take too long, is left as it was.
+    """
+    candidates = {call: larger for call in calls if (larger := enlarged(call, _TIMES))}
+    cells = [{"calls": [larger], "names": []} for larger in candidates.values()]
+    replies = sandbox.run_all(programs, cells, _ENLARGED_SECONDS)
+    agreed = {
+        call
+        for call, column in zip(candidates, zip(*replies, strict=True), strict=True)
+        if all(reply.record and reply.record == column[0].record for reply in column)
+    }
+    return [candidates[call] if call in agreed else call for call in calls]
 
 
 def _time_problem(row: Row, sandbox: Sandbox, recipe: Recipe) -> Row:
@@ -90,10 +123,14 @@ def _time_problem(row: Row, sandbox: Sandbox, recipe: Recipe) -> Row:
         return _untimed(row, "fewer than two different solutions pass all credible tests")
     if not calls:
         return _untimed(row, "no credible test calls the entry point")
-    samples = _measure([row["solutions"][i] for i in timed], calls, sandbox, recipe.timing)
-    alive = np.flatnonzero(np.isfinite(samples).all(axis=0) & (samples > 0).all(axis=0))
+    programs = [row["solutions"][i] for i in timed]
+    larger = enlarge(calls, programs, sandbox) if recipe.timing.enlarge else calls
+    samples = _measure([*programs, programs[0]], larger, sandbox, recipe.timing)
+    whole = np.isfinite(samples).all(axis=0) & (samples > 0).all(axis=0)
+    alive = np.flatnonzero(whole[:-1])
     if len(alive) < 2:
         return _untimed(row, "fewer than two solutions could be measured")
+    twins = log_ratio_of(samples[:, -1], samples[:, 0]) if whole[[0, -1]].all() else (None, None)
     samples = samples[:, alive]
     log_ratio, standard_error = compare(samples)
     return {
@@ -103,13 +140,17 @@ def _time_problem(row: Row, sandbox: Sandbox, recipe: Recipe) -> Row:
         "log_ratio": log_ratio.tolist(),
         "standard_error": standard_error.tolist(),
         "rounds": len(samples),
+        "enlarged": sum(one != other for one, other in zip(calls, larger, strict=True)),
+        "twin_log_ratio": twins[0],
+        "twin_error": twins[1],
         "untimed": None,
     }
 
 
 def _untimed(row: Row, reason: str) -> Row:
     empty: Row = {name: [] for name in ("timed", "seconds", "log_ratio", "standard_error")}
-    return {"task_id": row["task_id"], **empty, "rounds": 0, "untimed": reason}
+    nothing = {"rounds": 0, "enlarged": 0, "twin_log_ratio": None, "twin_error": None}
+    return {"task_id": row["task_id"], **empty, **nothing, "untimed": reason}
 
 
 def _worth_timing(row: Row, credible: list[int], recipe: Recipe) -> list[int]:
@@ -141,7 +182,8 @@ def _calls(row: Row, credible: list[int]) -> list[str]:
 def _measure(
     solutions: list[str], calls: list[str], sandbox: Sandbox, settings: Timing
 ) -> np.ndarray:
-    """Samples [rounds, K], taken until the fastest and slowest differ or the limits are reached."""
+    """Samples [rounds, K], until the fastest and slowest of all but the last (the twin) are told
+    apart, or the limits are reached."""
     race = sandbox.race(
         solutions, calls, sample_seconds=settings.sample_seconds, seconds=settings.seconds
     )
@@ -151,7 +193,7 @@ def _measure(
         rounds += race.rounds(min(_BATCH, settings.max_rounds - len(rounds)))
         samples = np.array(rounds, dtype=float)
         used = float(np.nansum(np.maximum(samples, settings.sample_seconds)))
-        alive = samples[:, np.isfinite(samples).all(axis=0)]
+        alive = samples[:, :-1][:, np.isfinite(samples[:, :-1]).all(axis=0)]
         if len(rounds) >= settings.min_rounds and _extremes_decided(alive):
             break
     race.end()

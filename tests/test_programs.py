@@ -2,7 +2,7 @@
 
 import pytest
 
-from codedpo_plugin.programs import keeps_state, normalised
+from codedpo_plugin.programs import keeps_state, may_vary, normalised
 
 
 def test_layout_comments_and_docstrings_do_not_matter() -> None:
@@ -43,3 +43,18 @@ def test_state_that_outlives_a_call_is_seen(source: str) -> None:
 )
 def test_state_of_one_call_is_not(source: str) -> None:
     assert not keeps_state(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "varies"),
+    [
+        ("import random\ndef f():\n    return random.random()", True),
+        ("from time import time\ndef f():\n    return time()", True),
+        ("def f(words):\n    return list(set(words))", True),
+        ("def f(words):\n    return [w for w in {'a', 'b'}]", True),
+        ("def f(words):\n    return sorted(words)", False),
+        ("def f(:", False),
+    ],
+)
+def test_programs_that_may_vary_are_seen(source: str, varies: bool) -> None:
+    assert may_vary(source) is varies

@@ -70,10 +70,14 @@ class Sandbox:
         InfrastructureError: it cannot be started, or fails again and again.
     """
 
-    def __init__(self, limits: Limits | None = None, *, pin_to: int | None = None) -> None:
+    def __init__(
+        self, limits: Limits | None = None, *, pin_to: int | None = None, seed: int = 0
+    ) -> None:
+        """`pin_to`: a core to run on; `seed`: of `random` and of hashes, in every process."""
         self.limits = limits or Limits()
         self.layers: dict[str, str] = {}
         self._pin_to = pin_to
+        self._seed = seed
         self._process: subprocess.Popen[bytes] | None = None
         self._start()
 
@@ -181,6 +185,7 @@ class Sandbox:
             "file_bytes": self.limits.file_mb << 20,
             "strikes": self.limits.strikes,
             "share": self.limits.share,
+            "seed": self._seed,
         }
         program = str(Path(__file__).with_name("zygote.py"))
         self._process = subprocess.Popen(
@@ -190,7 +195,7 @@ class Sandbox:
             stderr=subprocess.DEVNULL,
             pass_fds=(request_end, reply_end),
             cwd=self._scratch,
-            env=_ENVIRONMENT | {"TMPDIR": self._scratch, "HOME": self._scratch},
+            env=self._environment(),
             start_new_session=True,
         )
         os.close(request_end)
@@ -201,6 +206,10 @@ class Sandbox:
             self.layers = json.loads(self._read_frame()[-1])
         except _Died as died:
             raise InfrastructureError(f"the sandbox does not start ({died}): {program}") from None
+
+    def _environment(self) -> dict[str, str]:
+        places = {"TMPDIR": self._scratch, "HOME": self._scratch}
+        return _ENVIRONMENT | places | {"PYTHONHASHSEED": str(self._seed)}
 
     def _stop(self) -> None:
         if self._process is None:
@@ -277,7 +286,6 @@ class Race:
 
 _ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
-    "PYTHONHASHSEED": "0",
     "LC_ALL": "C.UTF-8",
     "TZ": "UTC",
     "OPENBLAS_NUM_THREADS": "1",
@@ -291,6 +299,11 @@ def _import_path() -> list[str]:
     return [path for path in dict.fromkeys(paths) if os.path.isdir(path)]
 
 
+def _signal_name(number: int) -> str:
+    known = {one.value: one.name for one in signal.Signals}
+    return known.get(number, f"signal {number}")
+
+
 def _interpret(status: int, number: int, seconds: float, text: bytes) -> Reply:
     """Turn a reply of the row process into an outcome; the text is not trusted."""
     if status == _NOT_RUN:
@@ -300,7 +313,7 @@ def _interpret(status: int, number: int, seconds: float, text: bytes) -> Reply:
     if status == _WALL_LIMIT:
         return Reply("timeout", seconds, "waited too long")
     if os.WIFSIGNALED(number):
-        name = signal.Signals(os.WTERMSIG(number)).name
+        name = _signal_name(os.WTERMSIG(number))
         return Reply("timeout" if name == "SIGXCPU" else "crashed", seconds, f"killed by {name}")
     if not text:
         code = os.WEXITSTATUS(number)

@@ -15,6 +15,8 @@ import decimal
 import fractions
 import itertools
 import json
+import operator
+import re
 import types
 from collections.abc import Callable
 from typing import Any
@@ -50,16 +52,29 @@ def decode(text: str) -> Any:
         ValueError: the text is not one that `encode` makes.
     """
     try:
-        return _genuine(json.loads(text))
+        return _genuine(_parsed(text))
     except (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError) as error:
-        raise ValueError(f"not an encoded value: {error!r}") from None
+        raise ValueError(f"not an encoded value: {error!r}"[:200]) from None
 
 
 def canonical(text: str) -> str:
-    """The same text for equal dicts, whatever their order, so that texts can be compared."""
+    """The same text for equal dicts, whatever their order, so that texts can be compared.
+
+    Raises:
+        ValueError: the text is not one that `encode` makes.
+    """
     if '"dict"' not in text and '"Counter"' not in text:
         return text
-    return json.dumps(_sorted_dicts(json.loads(text)), separators=(",", ":"))
+    try:
+        return json.dumps(_sorted_dicts(_parsed(text)), separators=(",", ":"))
+    except (RecursionError, TypeError) as error:
+        raise ValueError(f"not an encoded value: {error!r}"[:200]) from None
+
+
+def _parsed(text: str) -> Any:
+    if len(text) > MAX_TEXT:
+        raise ValueError("longer than any encoded value")
+    return json.loads(text)
 
 
 def _sorted_dicts(node: Any) -> Any:
@@ -198,13 +213,20 @@ def _dict(payload: Any) -> dict[Any, Any]:
     return {_genuine(key): _genuine(value) for key, value in payload}
 
 
+_PLAIN_DTYPE = re.compile(r"(bool|u?int\d+|float\d+|complex\d+|[<>|][USifuc]\d+|[a-z]+64\[\w+\])")
+_MAX_ARRAY = 1 << 26  # bytes
+
+
 def _array(payload: Any) -> Any:
     import numpy
 
     values, dtype = payload
-    if numpy.dtype(dtype).hasobject:
-        raise ValueError("an array of objects")
-    return numpy.array(_genuine(values), dtype=dtype)
+    if not _PLAIN_DTYPE.fullmatch(dtype):
+        raise ValueError(f"no plain type of numpy: {dtype[:50]}")
+    array = numpy.array(_genuine(values), dtype=object)
+    if array.size * numpy.dtype(dtype).itemsize > _MAX_ARRAY:
+        raise ValueError("an array too large")
+    return array.astype(dtype)
 
 
 _DECODERS: dict[str, Callable[[Any], Any]] = {
@@ -222,7 +244,7 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
     "complex": lambda payload: complex(*payload),
     "range": lambda payload: range(*payload),
     "Decimal": decimal.Decimal,
-    "Fraction": lambda payload: fractions.Fraction(*payload),
+    "Fraction": lambda payload: fractions.Fraction(*map(operator.index, payload)),
     "datetime": datetime.datetime.fromisoformat,
     "date": datetime.date.fromisoformat,
     "time": datetime.time.fromisoformat,

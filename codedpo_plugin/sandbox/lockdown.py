@@ -203,7 +203,7 @@ mmap 9 222, mprotect 10 226, munmap 11 215, mremap 25 216, brk 12 214, madvise 2
 msync 26 227, read 0 63, write 1 64, close 3 57, lseek 8 62, pread64 17 67, pwrite64 18 68,
 readv 19 65, writev 20 66, preadv 295 69, pwritev 296 70, preadv2 327 286, pwritev2 328 287,
 dup 32 23, dup2 33 -, dup3 292 24, pipe 22 -, pipe2 293 59, close_range 436 436, sendfile 40 71,
-copy_file_range 326 285, fsync 74 82, fdatasync 75 83, ftruncate 77 46, fallocate 285 47,
+copy_file_range 326 285, fsync 74 82, fdatasync 75 83, ftruncate 77 46,
 fadvise64 221 223, eventfd 284 -, eventfd2 290 19, stat 4 -, fstat 5 80, lstat 6 -,
 newfstatat 262 79, statx 332 291, access 21 -, faccessat 269 48, faccessat2 439 439,
 readlink 89 -, readlinkat 267 78, getdents 78 -, getdents64 217 61, getcwd 79 17, chdir 80 49,
@@ -222,10 +222,11 @@ getpriority 140 141, getrlimit 97 163, setrlimit 160 164, getrusage 98 165, sysi
 uname 63 160, getrandom 318 278, getcpu 309 168, sched_getaffinity 204 123,
 set_robust_list 273 99, set_tid_address 218 96, rseq 334 293, membarrier 324 283, fork 57 -,
 vfork 58 -, kill 62 129, tgkill 234 131, setpgid 109 154"""
-_CHANGES = """mkdir 83 -, mkdirat 258 34, rmdir 84 -, unlink 87 -, unlinkat 263 35, rename 82 -,
+_CHANGES = """rmdir 84 -, unlink 87 -, unlinkat 263 35, rename 82 -,
 renameat 264 38, renameat2 316 276, creat 85 -"""  # confined by Landlock, or refused
 _CHECKED = """open 2 -, openat 257 56, clone 56 220, fcntl 72 25, ioctl 16 29, prctl 157 167,
-prlimit64 302 261, socketpair 53 199, truncate 76 45"""  # allowed for some arguments
+prlimit64 302 261, socketpair 53 199, truncate 76 45, mkdir 83 -,
+mkdirat 258 34"""  # allowed for some arguments
 _ABSENT = """clone3 435 435, openat2 437 437, io_uring_setup 425 425, io_uring_enter 426 426,
 io_uring_register 427 427, futex_waitv 449 449"""  # libraries fall back when told ENOSYS
 
@@ -284,6 +285,8 @@ def _open_rule(flags: int, abi: int) -> _Code:
 def _rules(abi: int) -> dict[str, _Code]:
     """What decides on each call of _CHECKED."""
     unix: _Code = [*_argument(0), (_EQUAL, 1, 0, 1), *_REFUSE]  # AF_UNIX
+    # a folder that its owner cannot empty would stay for the next leaf
+    owned: _Code = [(_AND, 0, 0, 0o700), *_among([0o700])] if abi else _REFUSE
     stream = [*_argument(1), (_AND, 0, 0, 0xF), *_among([1])]  # a datagram could name its receiver
     return {
         "open": _open_rule(1, abi),
@@ -295,6 +298,8 @@ def _rules(abi: int) -> dict[str, _Code]:
         "prlimit64": _argument(0) + _among([0]),  # only its own limits
         "socketpair": [*unix, *stream],
         "truncate": _ALLOW if abi >= 3 else _REFUSE,
+        "mkdir": _argument(1) + owned,
+        "mkdirat": _argument(2) + owned,
     }
 
 

@@ -4,8 +4,9 @@ Judged on bytecode, in microseconds. A module that only imports harmless modules
 and binds constants, and whose code stores no global and no attribute and uses no name that could
 reach the interpreter's state, has nowhere to keep anything between two calls. What the rule does
 not know, an opcode of a later Python for instance, counts as impure: then every test gets a process
-of its own, which is slower and never wrong. The rule is about cross-talk between the tests of one
-solution; it is no part of the protection of the machine.
+of its own, which is slower and never wrong. Since different solutions share a process too, the rule
+must hold against programs that mean harm (see `tests/adversarial`): it knows the ways by which
+harmless modules reach attributes or evaluate text by name. It does not protect the machine.
 
 This file is imported by the zygote: it must need nothing but the standard library.
 """
@@ -20,46 +21,74 @@ _MODULE_LEVEL = frozenset(
     "PUSH_NULL RESUME RETURN_CONST RETURN_VALUE SET_FUNCTION_ATTRIBUTE STORE_NAME".split()
 )
 
-_STORES = frozenset("STORE_GLOBAL DELETE_GLOBAL STORE_ATTR DELETE_ATTR".split())
+# MATCH_CLASS reads attributes whose names are no names of the code.
+_STORES = frozenset("STORE_GLOBAL DELETE_GLOBAL STORE_ATTR DELETE_ATTR MATCH_CLASS".split())
 
 _MODULES = frozenset(
     "bisect collections collections.abc copy datetime fractions functools heapq itertools math "
     "operator re string typing".split()
 )
 
+_IMPORT_NAME = opcode.opmap["IMPORT_NAME"]
+
 _NAMES = frozenset(
     "breakpoint compile delattr eval exec exit getattr globals help input locals open quit "
-    "setattr vars attrgetter methodcaller setcontext".split()
+    "setattr vars attrgetter methodcaller setcontext id "
+    "gi_frame cr_frame ag_frame Formatter get_field get_type_hints evaluate evaluate_forward_ref "
+    "update_wrapper wraps register overload get_overloads dispatch_table "
+    "EXCLUDED_ATTRIBUTES".split()
 )
+_GENERATORS = 0x20 | 0x80 | 0x200  # flags of code: generator, coroutine, asynchronous generator
 
 
 def is_pure(code: types.CodeType) -> bool:
     """Whether a compiled module keeps no state between calls of its functions."""
     opcodes = {opcode.opname[number] for number in code.co_code[::2]}
-    return opcodes <= _MODULE_LEVEL and _is_harmless(code)
+    if not opcodes <= _MODULE_LEVEL or not _is_harmless(code):
+        return False
+    # An object of a class made by `type` can have `copy` set any attribute of any object.
+    return not {"copy", "type"} <= _all_names(code)
 
 
 def is_pure_call(source: str) -> bool:
     """Whether evaluating a test's call keeps no state, if what it calls keeps none."""
     try:
-        return _is_harmless(compile(source, "<test>", "eval", dont_inherit=True))
+        code = compile(source, "<test>", "eval", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
+    binds = any(opcode.opname[number] == "STORE_NAME" for number in code.co_code[::2])
+    return not binds and "type" not in _all_names(code) and _is_harmless(code)
 
 
 def _is_harmless(code: types.CodeType) -> bool:
     """No stores to globals or attributes, and no dangerous names, here or in nested code."""
-    if any(opcode.opname[number] in _STORES for number in code.co_code[::2]):
+    opcodes = {opcode.opname[number] for number in code.co_code[::2]}
+    if opcodes & _STORES or any(_is_dangerous(name) for name in code.co_names):
         return False
-    if any(_is_dangerous(name) for name in code.co_names):
+    if "IMPORT_NAME" in opcodes and not _imports_harmless(code):
         return False
-    nested = (const for const in code.co_consts if isinstance(const, types.CodeType))
-    return all(_is_harmless(const) for const in nested)
+    if code.co_flags & _GENERATORS and "PUSH_EXC_INFO" in opcodes:
+        return False  # one that is dropped half-way may run on while another test does
+    return all(map(_is_harmless, _nested(code)))
+
+
+def _imports_harmless(code: types.CodeType) -> bool:
+    pairs = zip(code.co_code[::2], code.co_code[1::2], strict=True)
+    names = {code.co_names[index] for number, index in pairs if number == _IMPORT_NAME}
+    return names <= _MODULES and len(code.co_names) <= 256
+
+
+def _all_names(code: types.CodeType) -> set[str]:
+    return set(code.co_names).union(*map(_all_names, _nested(code)))
+
+
+def _nested(code: types.CodeType) -> list[types.CodeType]:
+    return [const for const in code.co_consts if isinstance(const, types.CodeType)]
 
 
 def _is_dangerous(name: str) -> bool:
-    """Ways to the interpreter's state: some builtins, dunder names, modules (`typing.sys`)."""
+    """Ways to the interpreter's state: some builtins, hidden names, modules (`typing.sys`)."""
     if name in _MODULES:
         return False
-    hidden = name.startswith("__") and name.endswith("__")
-    return name in _NAMES or hidden or name.strip("_") in sys.modules
+    hidden = name.startswith("_") and name.strip("_") != ""
+    return name in _NAMES or hidden or name in sys.modules

@@ -13,6 +13,7 @@ A reply is a header (`_HEADER`) and the leaf's record. Records are read when the
 a file that each leaf writes anew; they are not trusted.
 """
 
+import fcntl
 import gc
 import itertools
 import json
@@ -37,6 +38,7 @@ _LENGTH = struct.Struct("<I")
 _CHILD = [signal.SIGCHLD]
 ENDED, CPU_LIMIT, WALL_LIMIT, NOT_RUN, BAD_SOURCE = range(5)
 _LEAF_SECONDS = 1.0  # CPU time after which a shared leaf is followed by a new one
+_NO_MEMORY = ERROR + b"MemoryError"
 _PATIENCE = 1.0  # seconds that a job may wait beyond four times its CPU limit
 
 _PRELOAD = (
@@ -54,7 +56,7 @@ def main() -> None:
         del sys.modules[name]  # it is no part of what a solution sees
     for name in _PRELOAD:
         __import__(name)
-    sys.modules["random"].seed(0)
+    sys.modules["random"].seed(settings["seed"])
     results = os.memfd_create("results") if hasattr(os, "memfd_create") else _temporary_file()
     os.chdir(settings["scratch"])
     layers = lockdown.lock_process(settings["scratch"], settings["path"])
@@ -140,12 +142,13 @@ class _Row:
         self.started = os.pipe2(os.O_NONBLOCK)
 
     def run(self, programs: list[Any], cells: list[Cell], jobs: list[Job], at_once: int) -> None:
-        """Run jobs, so many in one leaf. When a leaf dies, the job it was in is lost with it, and
-        the next one leads a new leaf. A program with too many time-outs has its other jobs left.
+        """Run jobs, so many in one leaf. When a leaf dies, the next job leads a new leaf; the job
+        it was in is lost if it hung, or was the first: else it is that next one, as it may have
+        died of what another left. A program with too many time-outs has its other jobs left.
         """
         while jobs:
             status, number, seconds, texts = self._run_leaf(programs, cells, jobs[:at_once])
-            died = len(texts) < min(at_once, len(jobs)) and bool(status or number or not texts)
+            died = len(texts) < min(at_once, len(jobs)) and bool(status or not texts)
             each = seconds / (len(texts) + died)
             frames = [
                 _pack(ENDED, *job, seconds=each, text=text)
@@ -171,6 +174,9 @@ class _Row:
     ) -> tuple[int, int, float, list[bytes]]:
         """Fork a leaf; status, wait status, CPU seconds and records when it is dead."""
         os.ftruncate(self.results, 0)
+        os.lseek(self.results, 0, os.SEEK_SET)
+        for shared in (0, 1, 2, self.results):  # no leaf sees an offset or flag that another set
+            fcntl.fcntl(shared, fcntl.F_SETFL, 0)
         me = os.getpid()
         pid = lockdown.fork()
         if pid == 0:
@@ -178,7 +184,7 @@ class _Row:
                 self._be_leaf(programs, cells, jobs, me)
             finally:
                 os._exit(0)
-        status, number, seconds = self._await(pid)
+        status, number, seconds = self._await(pid, len(jobs))
         if not self._came_up():
             os._exit(4)
         _clean(self.settings["scratch"])
@@ -200,6 +206,8 @@ class _Row:
         offset = 0
         for program, group in itertools.groupby(jobs, key=lambda job: job[0]):
             for text in run_cells(programs[program], [cells[cell] for _, cell in group]):
+                if offset and text.startswith(_NO_MEMORY):
+                    return  # perhaps for the garbage of others: again, first in a new leaf
                 offset += os.pwrite(self.results, _LENGTH.pack(len(text)) + text, offset)
                 if offset > file_bytes // 4 or time.thread_time() > _LEAF_SECONDS:
                     return  # a new leaf goes on, with an empty file
@@ -211,11 +219,11 @@ class _Row:
         except BlockingIOError:
             return False
 
-    def _await(self, pid: int) -> tuple[int, int, float]:
+    def _await(self, pid: int, jobs: int) -> tuple[int, int, float]:
         """Wait for a leaf; kill it when a job has used its CPU seconds, or waited far longer.
 
         The CPU clock decides, so that a busy machine is no reason to fail. The leaf is looked at
-        several times within the limit, to see which job it is in.
+        several times within the limit, to see which job it is in; each job can end once.
         """
         limit, clock, status = self.settings["seconds"], cpu_clock(pid), ENDED
         patience = _PATIENCE + 4 * limit
@@ -227,8 +235,8 @@ class _Row:
             if not done:
                 used, now = time.clock_gettime(clock), time.monotonic()
                 pause = limit / 4
-                if (size := os.fstat(self.results).st_size) != written:
-                    written, used_before, since = size, used, now
+                if jobs and (size := os.fstat(self.results).st_size) != written:
+                    written, used_before, since, jobs = size, used, now, jobs - 1
                     continue
                 if used - used_before < limit and now - since < patience:
                     continue
@@ -251,21 +259,35 @@ def _records(results: int, most: int) -> list[bytes]:
             break
         texts.append(data[offset : offset + length])
         offset += length
-    return texts if offset == size else []
+    return texts if offset == size or most > 1 else []
 
 
 def _clean(scratch: str) -> None:
-    """Empty the scratch folder, so that no leaf sees what another has written."""
-    if not os.listdir(scratch):
-        return
-    import shutil
+    """Empty the scratch folder, so that no leaf sees what another has written.
 
-    for name in os.listdir(scratch):
-        path = os.path.join(scratch, name)
-        if os.path.isdir(path) and not os.path.islink(path):
-            shutil.rmtree(path, ignore_errors=True)
+    Steps down and up: folders can be nested deeper than Python recurses and paths reach.
+    """
+    depth = 0
+    os.chdir(scratch)
+    while depth >= 0:
+        for name in os.listdir("."):
+            try:
+                _remove(name)
+            except OSError:
+                os.chdir(name)
+                depth += 1
+                break
         else:
-            os.unlink(path)
+            os.chdir("..")
+            depth -= 1
+    os.chdir(scratch)
+
+
+def _remove(name: str) -> None:
+    try:
+        os.unlink(name)
+    except OSError:
+        os.rmdir(name)
 
 
 def _pack(
