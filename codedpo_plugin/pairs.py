@@ -19,7 +19,7 @@ from codedpo_plugin.credible import credible_tests, passes, ranked
 from codedpo_plugin.programs import normalised
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.shards import Row
-from codedpo_plugin.timing import decided
+from codedpo_plugin.timing import worth_a_pair
 
 STAGE = "pairs"
 
@@ -99,10 +99,8 @@ def _efficiency(row: Row, recipe: Recipe) -> tuple[list[Row], str | None]:
     slowest = max(range(len(row["timed"])), key=lambda k: row["log_ratio"][k])
     fastest = min(range(len(row["timed"])), key=lambda k: row["log_ratio"][k])
     gap, error = row["log_ratio"][slowest], row["standard_error"][slowest]
-    if not decided(gap, error):
-        return [], "no decided difference in speed"
-    if gap < math.log(recipe.pairs.min_speed_ratio):
-        return [], "speed ratio too small"
+    if not worth_a_pair(gap, error, recipe.pairs.min_speed_ratio):
+        return [], "no clear difference in speed"
     fast, slow = row["timed"][fastest], row["timed"][slowest]
     if _same_text(row, fast, slow):
         return [], "fastest and slowest are the same program"

@@ -60,10 +60,10 @@ class Timing(Section):
 
     sample_seconds: float = Field(0.001, gt=0)
     """Calls are repeated until one sample takes at least this much CPU time."""
-    min_rounds: int = Field(5, ge=3)
+    min_rounds: int = Field(10, ge=3)
     max_rounds: int = Field(40, ge=3)
-    """Every solution runs once a round, in random order; rounds go on, five at a time, until the
-    fastest and the slowest are told apart."""
+    """Every solution runs once a round, in random order; rounds go on, five at a time, until it is
+    clear whether the slowest is slower than the fastest by `pairs.min_speed_ratio`."""
     enlarge: bool = True
     """Repeat list, tuple and string arguments 20 times where all solutions still agree on the
     value: tests' own inputs are often too small to tell algorithms apart."""
@@ -90,8 +90,8 @@ class Pairs(Section):
     min_credible_tests: int = Field(1, ge=1)
     """Problems whose best solution passes fewer tests than this give no pair."""
     min_speed_ratio: float = Field(1.1, ge=1)
-    """Least seconds(rejected) / seconds(chosen) of an efficiency pair, decided at three standard
-    errors."""
+    """Least seconds(rejected) / seconds(chosen) of an efficiency pair, even two standard errors
+    lower than measured."""
 
 
 class Export(Section):

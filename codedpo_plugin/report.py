@@ -1,6 +1,5 @@
 """Report: what a build did, counted shard by shard."""
 
-import math
 import platform
 from collections import Counter
 from collections.abc import Mapping
@@ -133,10 +132,10 @@ class _Tally:
         self.problems.update(f"with_{kind}" for kind in kinds)
         self.problems["with_pair"] += bool(kinds)
         if row["twin_log_ratio"] is not None:
-            twin = abs(row["twin_log_ratio"]), row["twin_error"]
-            ratio = math.log(self.recipe.pairs.min_speed_ratio)
             self.problems["twins"] += 1
-            self.problems["twins_apart"] += timing.decided(*twin) and twin[0] >= ratio
+            self.problems["twins_apart"] += timing.worth_a_pair(
+                row["twin_log_ratio"], row["twin_error"], self.recipe.pairs.min_speed_ratio
+            )
         for kind in KINDS:
             if why := row[f"no_{kind}"]:
                 self.why_not[kind][why] += 1

@@ -11,7 +11,7 @@ from codedpo_plugin import build, run
 from codedpo_plugin.assertions import enlarged
 from codedpo_plugin.sandbox.client import Limits, Sandbox
 from codedpo_plugin.shards import read_rows
-from codedpo_plugin.timing import compare, decided, enlarge
+from codedpo_plugin.timing import compare, decided, enlarge, worth_a_pair
 
 
 def test_drift_of_the_whole_machine_does_not_matter() -> None:
@@ -27,9 +27,8 @@ def test_noise_alone_is_no_difference() -> None:
     chance = np.random.default_rng(1)
     wrong = 0
     for _ in range(300):
-        ratio, error = compare(np.exp(chance.normal(0, 0.1, (40, 2))))
-        slow = int(np.argmax(ratio))
-        wrong += decided(ratio[slow], error[slow]) and ratio[slow] > np.log(1.1)
+        ratio, error = compare(np.exp(chance.normal(0, 0.1, (10, 2))))
+        wrong += worth_a_pair(ratio.max(), error[ratio.argmax()], 1.1)
     assert wrong <= 3
 
 

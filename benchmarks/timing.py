@@ -1,0 +1,137 @@
+"""How often the timing protocol orders two programs wrongly, or cannot decide.
+
+    python benchmarks/timing.py [--trials 60] [--markdown FILE]
+
+Pairs of programs whose true ratio is known, since one does the same work more often: ratios 1.0 (a
+control), 1.1, 1.25 and 2, at about 30 us, 300 us and 3 ms a call; three kinds of work (a loop of
+integers, building and sorting lists, counting in a dict). Each trial is one race in a fresh sandbox
+process, stopped by the product's own rule. It is done with the machine left alone and with a busy
+loop on every other core. `wrong`: decided, and in the wrong direction; `undecided`: no decision
+after 40 rounds; `a pair`: clearly at least 1.1, which for equal programs is a false positive.
+"""
+
+import argparse
+import contextlib
+import multiprocessing
+import os
+import platform
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from codedpo_plugin.recipe import Timing
+from codedpo_plugin.sandbox.client import Limits, Sandbox
+from codedpo_plugin.timing import compare, decided, measure, worth_a_pair
+
+KERNELS = {
+    "loop": "x = 0\n for i in range({n}):\n  x += i * i % 7\n return x",
+    "lists": "x = []\n for i in range({n}):\n  x = sorted([i % 5, i % 3, i])\n return x",
+    "dict": "x = {{}}\n for i in range({n}):\n  x[i % 97] = x.get(i % 97, 0) + 1\n return x",
+}
+SECONDS = (30e-6, 300e-6, 3e-3)
+RATIOS = (1.0, 1.1, 1.25, 2.0)
+
+
+def main() -> None:
+    """Run all trials, idle and loaded; print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=60, help="per row of the table")
+    parser.add_argument("--markdown", type=Path)
+    arguments = parser.parse_args()
+    lines = []
+    with Sandbox(Limits(seconds=5.0), pin_to=0) as sandbox:
+        repeats = {
+            (kernel, seconds): calibrated(kernel, seconds, sandbox)
+            for kernel in KERNELS
+            for seconds in SECONDS
+        }
+        for load in ("idle", "other cores busy"):
+            with busy_cores() if load != "idle" else contextlib.nullcontext():
+                for seconds in SECONDS:
+                    for ratio in RATIOS:
+                        found = trials(seconds, ratio, arguments.trials, repeats, sandbox)
+                        lines.append((load, f"{seconds * 1e6:g}", f"{ratio:g}", *found))
+    head = ("machine", "us per call", "true ratio", "wrong", "undecided", "a pair", "rounds")
+    table = Table(*head)
+    for line in lines:
+        table.add_row(*line)
+    Console().print(table)
+    if arguments.markdown:
+        arguments.markdown.write_text(markdown(head, lines, arguments.trials))
+
+
+def program(kernel: str, n: int) -> str:
+    """A solution `f` that does n units of work."""
+    return "def f():\n " + KERNELS[kernel].format(n=n)
+
+
+def calibrated(kernel: str, seconds: float, sandbox: Sandbox) -> int:
+    """Units of work that take about so many seconds."""
+    n = 1000
+    race = sandbox.race([program(kernel, n)], ["f()"], sample_seconds=0.01, seconds=5.0)
+    took = float(np.median([line[0] for line in race.rounds(9)]))
+    race.end()
+    return max(20, round(n * seconds / took))
+
+
+def trials(
+    seconds: float,
+    ratio: float,
+    count: int,
+    repeats: dict[tuple[str, float], int],
+    sandbox: Sandbox,
+) -> tuple[str, str, str, str]:
+    """Shares of wrong and of missing decisions, of pairs made, and mean rounds."""
+    wrong = undecided = pairs = rounds = 0
+    for trial in range(count):
+        kernel = list(KERNELS)[trial % len(KERNELS)]
+        n = repeats[kernel, seconds]
+        programs = [program(kernel, n), program(kernel, round(n * ratio))]
+        order = random.Random(trial).sample([0, 1], 2)
+        samples = measure([programs[i] for i in order], ["f()"], sandbox, Timing(), 1.1)
+        log_ratio, error = compare(samples)
+        slow = int(np.argmax(log_ratio))
+        sure = decided(log_ratio[slow], error[slow])
+        undecided += not sure
+        wrong += sure and ratio > 1 and order[slow] == 0
+        pairs += worth_a_pair(log_ratio[slow], error[slow], 1.1)
+        rounds += len(samples)
+    said_wrong = f"{wrong / count:.1%}" if ratio > 1 else ""
+    return said_wrong, f"{undecided / count:.1%}", f"{pairs / count:.1%}", f"{rounds / count:.1f}"
+
+
+@contextlib.contextmanager
+def busy_cores() -> Iterator[None]:
+    """A busy loop on every core but the first."""
+    loops = []
+    for core in sorted(os.sched_getaffinity(0))[1:]:
+        loop = multiprocessing.get_context("spawn").Process(target=spin, args=(core,), daemon=True)
+        loop.start()
+        loops.append(loop)
+    yield
+    for loop in loops:
+        loop.kill()
+        loop.join()
+
+
+def spin(core: int) -> None:
+    """Work for ever on one core."""
+    os.sched_setaffinity(0, {core})
+    while True:
+        sum(range(10_000))
+
+
+def markdown(head: tuple[str, ...], lines: list[tuple[str, ...]], count: int) -> str:
+    """The table with what made it."""
+    rows = [head, ("---",) * len(head), *lines]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    return f"`python benchmarks/timing.py --trials {count}` on {machine}.\n\n{table}\n"
+
+
+if __name__ == "__main__":
+    main()
