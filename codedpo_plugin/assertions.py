@@ -10,6 +10,8 @@ Tests of any other form run whole, in the solution's process, and are marked as 
 
 import ast
 import builtins
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +24,8 @@ JUDGE_MODULES = ("collections", "datetime", "decimal", "fractions", "itertools",
 _CONDITIONAL = (ast.Lambda, ast.IfExp, ast.comprehension, ast.ListComp, ast.SetComp, ast.DictComp,
                 ast.GeneratorExp, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)  # fmt: skip
 
-_MISSING = object()
+_BOOLEAN = (ast.BoolOp,)
+
 _MAX_HERE = 20_000  # characters of a value: a thousand hashes that collide take some milliseconds
 
 
@@ -37,15 +40,18 @@ class Test:
     """An expression over `_r0`, `_r1`, ..., the values of the calls: true if the test passes."""
     names: tuple[str, ...] = ()
     """Modules that the claim uses; the solution must have them too, else it is a NameError."""
-    expected: Any = field(default=_MISSING, repr=False)
-    """The literal in a claim of the form `_r0 == literal`."""
+    foreign: tuple[str, ...] = ()
+    """Other names that the claim uses. Mostly nobody defines them: the test is a NameError. Where
+    the solution does, the test must be run whole."""
+    holds: Callable[[Any], bool] | None = field(default=None, repr=False, compare=False)
+    """The claim as a function, where it is as simple as `_r0 == literal`."""
 
     __test__ = False  # not a test class of pytest
 
     @property
     def sealed(self) -> bool:
         """Whether the verdict is given outside the process that ran the solution."""
-        return bool(self.calls)
+        return bool(self.calls) and not self.foreign
 
 
 def split_test(source: str, entry_point: str | None) -> Test:
@@ -60,25 +66,30 @@ def split_test(source: str, entry_point: str | None) -> Test:
         splitter = _Splitter(entry_point)
         claim = splitter.visit(body[0].test)
         names = splitter.claim_names(claim)
-        if not splitter.calls or splitter.conditional or names is None:
+        if splitter.conditional or names is None:
             return whole
-        return Test(source, tuple(splitter.calls), ast.unparse(claim), names, _expected(claim))
+        modules = tuple(sorted(names.intersection(JUDGE_MODULES)))
+        foreign = tuple(sorted(names.difference(JUDGE_MODULES)))
+        if (foreign and _may_skip(claim)) or not (splitter.calls or foreign):
+            return whole
+        calls = tuple(splitter.calls)
+        return Test(source, calls, ast.unparse(claim), modules, foreign, _simple(claim))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return whole
 
 
 def judge_here(test: Test, value: str) -> bool | None:
-    """Whether an encoded value makes a `_r0 == literal` claim true; None for any other claim, and
-    for a value so long that comparing it should have a time limit.
+    """Whether an encoded value makes a simple claim true; None for any other claim, and for a value
+    so long that comparing it should have a time limit.
 
     Raises:
         ValueError: the value is not one that `encode` makes, or cannot be compared.
     """
-    if test.expected is _MISSING or len(value) > _MAX_HERE:
+    if test.holds is None or len(value) > _MAX_HERE:
         return None
     returned = decode(value)
     try:
-        return bool(returned == test.expected)
+        return test.holds(returned)
     except Exception as error:  # a signalling NaN, a view with unhashable items
         raise ValueError(f"cannot be compared: {error!r}"[:200]) from None
 
@@ -135,8 +146,8 @@ class _Splitter(ast.NodeTransformer):
         self.conditional |= unsure and len(self.calls) > before
         return node
 
-    def claim_names(self, claim: ast.expr) -> tuple[str, ...] | None:
-        """Modules that the claim needs; None where it needs names that only the solution has."""
+    def claim_names(self, claim: ast.expr) -> set[str] | None:
+        """Names that the claim needs, but for builtins; None where they cannot be told."""
         bound = {f"_r{n}" for n in range(len(self.calls))}
         bound |= {
             node.id
@@ -146,21 +157,43 @@ class _Splitter(ast.NodeTransformer):
         used = {node.id for node in ast.walk(claim) if isinstance(node, ast.Name)} - bound
         outside = {name for name in used if not hasattr(builtins, name)}
         lambdas = any(isinstance(node, ast.Lambda | ast.NamedExpr) for node in ast.walk(claim))
-        if lambdas or self.entry_point in used or not outside <= set(JUDGE_MODULES):
-            return None
-        return tuple(sorted(outside))
+        return None if lambdas or self.entry_point in used else outside
 
 
-def _expected(claim: ast.expr) -> Any:
-    """The literal of `_r0 == literal` or `literal == _r0`."""
+def _may_skip(claim: ast.expr) -> bool:
+    """Whether a name in the claim might not be evaluated."""
+    chained = any(isinstance(node, ast.Compare) and len(node.ops) > 1 for node in ast.walk(claim))
+    return chained or any(isinstance(node, _CONDITIONAL + _BOOLEAN) for node in ast.walk(claim))
+
+
+def _simple(claim: ast.expr) -> Callable[[Any], bool] | None:
+    """The claim as a function of the value: `_r0`, `not _r0`, or compared with a literal."""
+    if isinstance(claim, ast.UnaryOp) and isinstance(claim.op, ast.Not):
+        return operator.not_ if _is_value(claim.operand) else None
+    if _is_value(claim):
+        return bool
     if not isinstance(claim, ast.Compare) or len(claim.ops) != 1:
-        return _MISSING
-    left, right = claim.left, claim.comparators[0]
-    if isinstance(right, ast.Name):
+        return None
+    left, right, compare = claim.left, claim.comparators[0], _COMPARISONS.get(type(claim.ops[0]))
+    if _is_value(right) and compare is operator.eq:
         left, right = right, left
-    if not isinstance(claim.ops[0], ast.Eq) or ast.unparse(left) != "_r0":
-        return _MISSING
+    if not _is_value(left) or compare is None:
+        return None
     try:
-        return ast.literal_eval(right)
+        literal = ast.literal_eval(right)
     except (ValueError, TypeError):  # the latter for a set of sets
-        return _MISSING
+        return None
+    if compare is operator.is_ and literal not in (True, False, None):
+        return None
+    return lambda value: bool(compare(value, literal))
+
+
+def _is_value(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "_r0"
+
+
+_COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Is: operator.is_,
+}

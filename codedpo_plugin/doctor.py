@@ -4,6 +4,7 @@ import importlib.metadata
 import platform
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from codedpo_plugin.sandbox.client import Sandbox
@@ -18,7 +19,18 @@ _LAYERS = {
     "landlock_tcp": "no TCP",
     "landlock_scope": "no signals to processes outside",
     "seccomp": "no sockets, programs, mounts, tracing",
-    "scratch": "an empty folder to write in",
+    "scratch": "nothing: an empty folder to write in",
+    "readable": "nothing: installed packages can be imported",
+}
+
+_MENDS = {
+    "namespaces": "run as root, or allow unprivileged user namespaces",
+    "uid": "run as an ordinary user",
+    "landlock": "Linux 5.13 or later, with landlock among the LSMs",
+    "landlock_tcp": "Linux 6.7 or later",
+    "landlock_scope": "Linux 6.12 or later",
+    "seccomp": "Linux on x86_64 or aarch64",
+    "readable": "install Python where every user can read it",
 }
 
 _EXTRAS = {
@@ -35,7 +47,10 @@ def doctor(console: Console) -> None:
     table = Table("sandbox layer", "state", "what it stops", box=None, header_style="bold")
     for name, state in layers.items():
         style = "green" if state == "on" else "bold red"
-        table.add_row(name, f"[{style}]{state}[/]", _LAYERS.get(name, ""))
+        about = _LAYERS.get(name, "")
+        if state != "on" and name in _MENDS:
+            about = f"{about}; mend: {_MENDS[name]}"
+        table.add_row(name, f"[{style}]{escape(state)}[/]", about)
     console.print(table)
     table = Table("extra", "package", "version", box=None, header_style="bold")
     for extra, packages in _EXTRAS.items():

@@ -24,7 +24,7 @@ from codedpo_plugin.assertions import Test, judge_here, split_test
 from codedpo_plugin.errors import InfrastructureError
 from codedpo_plugin.programs import may_vary
 from codedpo_plugin.recipe import Recipe
-from codedpo_plugin.sandbox.client import Limits, Reply, Sandbox
+from codedpo_plugin.sandbox.client import Cell, Limits, Reply, Sandbox
 from codedpo_plugin.sandbox.encoding import canonical
 from codedpo_plugin.shards import Row
 
@@ -134,7 +134,7 @@ def _run_all(programs: list[str], tests: list[Test], sandbox: Sandbox) -> list[l
     """
     judge = _Judge(sandbox)
     cells = [_cell(test) for test in tests]
-    replies = sandbox.run_all(programs, cells, sandbox.limits.seconds * _SHORT)
+    replies = _replies(programs, tests, cells, sandbox, sandbox.limits.seconds * _SHORT)
     verdicts = [list(map(judge.verdict, tests, line)) for line in replies]
     passed = [sum(verdict.outcome == "passed" for verdict in line) for line in verdicts]
     for program, line, count in zip(programs, verdicts, passed, strict=True):
@@ -143,12 +143,32 @@ def _run_all(programs: list[str], tests: list[Test], sandbox: Sandbox) -> list[l
         for some in (open_cells[:1], open_cells[1:]):
             if not some or count + len(open_cells) < max(passed):
                 break
-            (again,) = sandbox.run_all([program], [cells[n] for n in some])
+            those = [tests[n] for n in some], [cells[n] for n in some]
+            (again,) = _replies([program], *those, sandbox, sandbox.limits.seconds)
             for n, reply in zip(some, again, strict=True):
                 line[n] = judge.verdict(tests[n], reply)
             if again[0].record is None:
                 break
     return verdicts
+
+
+def _replies(
+    programs: list[str], tests: list[Test], cells: list[Cell], sandbox: Sandbox, seconds: float
+) -> list[list[Reply]]:
+    """Replies [programs][tests]; tests that turn out to need the solution's names are run whole."""
+    replies = sandbox.run_all(programs, cells, seconds)
+    for program, line in zip(programs, replies, strict=True):
+        whole = [n for n, reply in enumerate(line) if tests[n].foreign and _needs_whole(reply)]
+        if whole:
+            snippets: list[Cell] = [{"snippet": tests[n].source} for n in whole]
+            (again,) = sandbox.run_all([program], snippets, seconds)
+            for n, reply in zip(whole, again, strict=True):
+                line[n] = reply
+    return replies
+
+
+def _needs_whole(reply: Reply) -> bool:
+    return reply.record is not None and "whole" in reply.record
 
 
 def _agreed(verdict: Verdict, again: Verdict) -> Verdict:
@@ -160,9 +180,10 @@ def _agreed(verdict: Verdict, again: Verdict) -> Verdict:
     return replace(verdict, outcome="flaky", returned=None, error=f"or else {again.outcome}")
 
 
-def _cell(test: Test) -> dict[str, object]:
-    if test.sealed:
-        return {"calls": list(test.calls), "names": list(test.names)}
+def _cell(test: Test) -> Cell:
+    if test.calls or test.foreign:
+        names = {"names": list(test.names), "foreign": list(test.foreign)}
+        return {"calls": list(test.calls)} | names
     return {"snippet": test.source}
 
 

@@ -34,7 +34,6 @@ def test_splits_call_from_claim(source: str, calls: tuple[str, ...], claim: str)
         "assert f(1) or f(2)",
         "assert all(f(n) for n in range(3))",
         "assert (lambda: f(1))() == 2",
-        "assert f(1) == undefined",
         "assert g(1) == 2",
         "assert (f if 1 else 2)",
         "assert f(y := 2) == y",
@@ -50,8 +49,19 @@ def test_modules_a_claim_needs_are_named() -> None:
     assert split_test("assert math.isclose(f(1), 2)", "f").names == ("math",)
 
 
-def test_only_literal_equality_is_judged_at_once() -> None:
+def test_simple_claims_are_judged_at_once() -> None:
     assert judge_here(split_test("assert f() == {1: (2,)}", "f"), encode({1: (2,)})) is True
     assert judge_here(split_test("assert (1, 2) == f()", "f"), encode([1, 2])) is False
+    assert judge_here(split_test("assert f() is None", "f"), encode(None)) is True
+    assert judge_here(split_test("assert f() is True", "f"), encode(1)) is False
+    assert judge_here(split_test("assert f() != 2", "f"), encode(3)) is True
+    assert judge_here(split_test("assert not f()", "f"), encode([])) is True
+    assert judge_here(split_test("assert f()", "f"), encode({})) is False
     assert judge_here(split_test("assert f() == 'a' * 3", "f"), encode("aaa")) is None
-    assert judge_here(split_test("assert f() is None", "f"), encode(None)) is None
+    assert judge_here(split_test("assert f() is f(1)", "f"), encode(1)) is None
+
+
+def test_names_that_only_the_solution_could_have_are_told() -> None:
+    assert split_test("assert ____ == f(1)", "f").foreign == ("____",)
+    assert split_test("assert ____", "f").foreign == ("____",)
+    assert split_test("assert f(1) == 2 or ____", "f").foreign == ()

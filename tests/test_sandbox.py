@@ -205,3 +205,10 @@ def test_nothing_is_left_behind() -> None:
     sandbox.close()
     assert not scratch.exists()
     assert not Path(f"/proc/{zygote}").exists()
+
+
+def test_a_claim_on_a_name_of_the_solution_is_judged_with_it(sandbox: Sandbox) -> None:
+    test = "assert f(1) == LIMIT"
+    assert outcome(sandbox, HONEST, test) == "error"
+    assert outcome(sandbox, f"LIMIT = 2\n{HONEST}", test) == "passed"
+    assert outcome(sandbox, f"LIMIT = 3\n{HONEST}", test) == "failed"

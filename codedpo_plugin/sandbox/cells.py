@@ -21,19 +21,22 @@ _HARNESS_FRAMES = 6  # on the stack when a solution starts; `python -c` has none
 VALUES = b"v"  # encoded values, a line each
 DONE = b"d"
 FALSE = b"f"
+WHOLE = b"w"  # the claim's names are there: the test has to be run whole
 ERROR = b"e"  # the error's type, and its message on the lines after
 
 
 class Cell:
     """What is run after a solution, compiled.
 
-    `request` has one of: `calls` (expressions; with `names` that must exist), `snippet` (source),
-    or `claim` (an expression, with `values`: encoded values for `_r0`, `_r1`, ... and `names`).
+    `request` has one of: `calls` (expressions; with `names` that must exist, and `foreign` ones:
+    where these exist too, the claim cannot be judged elsewhere), `snippet` (source), or `claim` (an
+    expression, with `values`: encoded values for `_r0`, `_r1`, ... and `names`).
     """
 
     def __init__(self, request: dict[str, Any]) -> None:
         self.calls = [_compiled(call, "eval") for call in request.get("calls", ())]
         self.names = request.get("names", ())
+        self.foreign = request.get("foreign", ())
         self.values = request.get("values", ())
         self.claim = _compiled(request["claim"], "eval") if "claim" in request else None
         self.snippet = _compiled(request["snippet"], "exec") if "snippet" in request else None
@@ -67,10 +70,12 @@ def _define(solution: types.CodeType, namespace: dict[str, Any]) -> bytes:
 
 
 def _run(cell: Cell, namespace: dict[str, Any]) -> bytes:
-    if cell.calls:
+    if cell.calls or cell.foreign:
         values = [eval(_checked(call), namespace) for call in cell.calls]
-        for name in cell.names:
+        for name in (*cell.names, *cell.foreign):
             eval(name, namespace)
+        if cell.foreign:
+            return WHOLE
         return VALUES + "\n".join(map(encoding.encode, values)).encode()
     if cell.claim:
         for number, text in enumerate(cell.values):

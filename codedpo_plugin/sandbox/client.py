@@ -321,6 +321,8 @@ def _interpret(status: int, number: int, seconds: float, text: bytes) -> Reply:
     kind, body = text[:1], text[1:].decode("utf-8", "replace")
     if kind == records.VALUES:
         return Reply("ended", seconds, None, {"values": body.split("\n")})
+    if kind == records.WHOLE:
+        return Reply("ended", seconds, None, {"whole": True})
     if kind in (records.DONE, records.FALSE):
         return Reply("ended", seconds, None, {"done": kind == records.DONE})
     if kind != records.ERROR:

@@ -129,8 +129,7 @@ def _compiled(source: str) -> types.CodeType | bytes:
 
 
 def _is_pure(cell: dict[str, Any]) -> bool:
-    calls: list[str] = cell.get("calls", [])
-    return bool(calls) and all(map(purity.is_pure_call, calls))
+    return "calls" in cell and all(map(purity.is_pure_call, cell["calls"]))
 
 
 class _Row:

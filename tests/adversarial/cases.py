@@ -172,7 +172,7 @@ _FORGED_BY_SEARCH = _cases(FORGE, {
     ),
     "constants of the code on the stack": (
         "import sys\ndef f(x):\n frame = sys._getframe()\n while frame:\n"
-        "  for c in frame.f_code.co_consts:\n   if c == 918_000 + 274: return c\n"
+        "  for c in frame.f_code.co_consts:\n   if c == int('918' + '274'): return c\n"
         "  frame = frame.f_back"
     ),
     "walk over all objects": (
@@ -411,9 +411,7 @@ _RETURNED = _cases(HARNESS, {
         "class A:\n def __repr__(s): return repr(s)\n __str__ = __repr__\ndef f(x): return A()"
     ),
     "object whose module is no text": (
-        "class A:\n __module__ = __qualname__ = property(lambda s: 1 / 0)\n"
-        if False
-        else "class M(type):\n __module__ = property(lambda c: [c])\n"
+        "class M(type):\n __module__ = property(lambda c: [c])\n"
         "class A(metaclass=M): pass\ndef f(x): return A()"
     ),
     "looks like a huge array": (
@@ -505,9 +503,7 @@ _EFFECTS = [
         "listen": (
             "import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen()"
         ),
-        "name look-up": "import socket; socket.getaddrinfo('localhost', 80)[0][4] or 1 / 0"
-        if False
-        else "import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)",
+        "raw socket": "import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)",
         "run a program": "import subprocess; subprocess.run(['/bin/true'], check=True)",
         "run a shell": "import os\nif os.system('true'): raise OSError",
         "rename its user": "import os; os.setuid(0); os.seteuid(12345)",
@@ -518,9 +514,7 @@ _EFFECTS = [
         "another namespace": (
             "import ctypes\nif ctypes.CDLL(None).unshare(0x10000000): raise OSError"
         ),
-        "set the clock": "import time; time.clock_settime(time.CLOCK_REALTIME, 1)"
-        if False
-        else "import os; os.sched_setaffinity(os.getppid(), {0})",
+        "core of the parent": "import os; os.sched_setaffinity(os.getppid(), {0})",
     }),
     *_cases(EFFECT, {
         "flood of the terminal": (
@@ -780,6 +774,11 @@ _HANG = "assert f([0 for _ in iter(int, 1)]) == 1"
 _BAD_TESTS = [
     *(Case(f"test: {name}", LOSE, tests=(source,), honest=True) for name, source in {
         "expected value from a lambda": "assert f(1) == (lambda: 2)()",
+        "binds a name in the call": "assert f(x := 1) == 2",
+        "no text": "",
+        "format that takes memory": "assert f(1) == len('%100000000d' % 1) - 99999998",
+    }.items()),
+    *(Case(f"test: {name}", LOSE, tests=(source,)) for name, source in {
         "exit of its own": "assert __import__('os')._exit(0)",
         "exit in the claim": "assert f(1) == __import__('os')._exit(0)",
         "hang in the claim": "assert f(1) == [0 for _ in iter(int, 1)]",
@@ -798,7 +797,6 @@ _BAD_TESTS = [
         "hexadecimal literal of 90,000 digits": "assert f(1) == 0x" + "f" * 90_000,
         "null byte": "assert f(1) == 1\0",
         "lone surrogate": "assert f(1) == '\ud800'",
-        "binds a name in the call": "assert f(x := 1) == 2",
         "changes builtins in the claim": (
             "assert f(1) == __import__('builtins').__dict__.update(int=None)"
         ),
@@ -808,8 +806,6 @@ _BAD_TESTS = [
         ),
         "assertion on the harness": "import sys\nassert sys._getframe(1).f_locals.clear()",
         "deep list": "assert f(1) == " + "[" * 90 + "]" * 90,
-        "no text": "",
-        "format that takes memory": "assert f(1) == '%1000000000d' % 1",
     }.items()),
     Case("test: many that hang", LOSE, tests=tuple(f"{_HANG} + {n}" for n in range(4)),
          honest=True, forms=frozenset({"sandbox"})),

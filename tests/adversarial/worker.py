@@ -1,0 +1,78 @@
+"""The harness under attack, a process of its own: a problem per line in, its pass matrix out.
+
+python worker.py '{"namespaces": true, "share": true, "seconds": 0.2}'
+"""
+
+import json
+import os
+import platform
+import resource
+import sys
+import time
+import traceback
+from typing import Any
+
+import pyarrow as pa
+
+from codedpo_plugin.execute import SCHEMA, execute_problem
+from codedpo_plugin.sandbox import lockdown
+from codedpo_plugin.sandbox.client import Limits, Sandbox
+
+MAX_CHARS = 100_000
+
+
+def main() -> None:
+    """Answer until stdin ends; an error of the harness is an answer too."""
+    options = json.loads(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))  # for the machine's sake
+    if not options["namespaces"]:
+        refuse_namespaces()
+    limits = Limits(options["seconds"], memory_mb=512, strikes=1, share=options["share"])
+    with Sandbox(limits) as sandbox:
+        say(layers=sandbox.layers)
+        for line in sys.stdin:
+            start, memory = time.monotonic(), peak_mb()
+            result, broke = attempt(json.loads(line), sandbox)
+            assert sandbox._process
+            say(
+                result=result,
+                broke=broke,
+                seconds=time.monotonic() - start,
+                grown_mb=peak_mb() - memory,
+                zygote=sandbox._process.pid,
+            )
+
+
+def attempt(row: dict[str, Any], sandbox: Sandbox) -> tuple[dict[str, Any] | None, str | None]:
+    """The matrix of a problem, or how the harness broke."""
+    try:
+        result = execute_problem(row, sandbox, MAX_CHARS)
+        pa.Table.from_pylist([result], SCHEMA)  # as a shard is written
+        json.dumps(result).encode()
+        return result, None
+    except Exception:
+        return None, traceback.format_exc()
+
+
+def say(**answer: object) -> None:
+    """Answer, with nothing else on the line."""
+    os.write(1, json.dumps(answer).encode() + b"\n")
+
+
+def peak_mb() -> float:
+    """The most memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def refuse_namespaces() -> None:
+    """Have the kernel refuse new namespaces, as it does in an ordinary container."""
+    number = {"x86_64": 272, "aarch64": 97}[platform.machine()]  # unshare
+    load, refuse = (0x20, 0, 0, 0), (0x06, 0, 0, 0x00050001)
+    code = [load, (0x15, 0, 1, number), refuse, (0x06, 0, 0, 0x7FFF0000)]
+    _kept, install = lockdown._pack(code)
+    lockdown._call("prctl", 38, 1, 0, 0, 0)  # no new privileges, without which no filter
+    lockdown._call("prctl", *install)
+
+
+if __name__ == "__main__":
+    main()
