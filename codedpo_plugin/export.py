@@ -22,14 +22,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from codedpo_plugin import card
 from codedpo_plugin.build import STAGES, is_finished, read_merged
 from codedpo_plugin.candidates import read_manifest
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Recipe
-from codedpo_plugin.shards import Row
+from codedpo_plugin.shards import Row, writing
 
 FOLDER = "dataset"
 CONFIGS = ("dpo", "correctness", "efficiency", "kto", "sft")
@@ -56,25 +56,32 @@ def export(recipe: Recipe) -> Counts:
     shards = finished_shards(recipe)
     folder = recipe.output / FOLDER
     new = recipe.output / f".{FOLDER}.new"
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    writer = _Writer(new)
-    try:
+    with writing(folder):
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        try:
+            counts = _write_all(new, shards, recipe)
+            _write_stack_files(new, folder, recipe, counts)
+            card.write_card(new, recipe, counts.rows)
+            shutil.rmtree(folder, ignore_errors=True)
+            new.rename(folder)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+    return counts
+
+
+def _write_all(folder: Path, shards: int, recipe: Recipe) -> Counts:
+    """Write the rows of all configs, in random order."""
+    with _Writer(folder) as writer:
         for index in range(shards):
             for row in read_merged(recipe.output, ("candidates", "pairs"), index):
                 _write_problem(row, recipe, writer)
-    finally:
-        writer.close()
     if not writer.counts.rows:
         raise InputError(
             f"{recipe.output}: no problem gave a pair; `codedpo show TASK_ID` shows why for one"
         )
-    for file in new.rglob("*.jsonl"):
+    for file in folder.rglob("*.jsonl"):
         _shuffle_lines(file, recipe.export.seed)
-    _write_stack_files(new, folder, recipe, writer.counts)
-    card.write_card(new, recipe, writer.counts.rows)
-    shutil.rmtree(folder, ignore_errors=True)
-    new.rename(folder)
     return writer.counts
 
 
@@ -108,7 +115,10 @@ class _Writer:
         """Append one row of strings to `llamafactory/CONFIG_SPLIT.jsonl`."""
         self._line(f"llamafactory/{config}_{split}.jsonl", row)
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         for file in self._files.values():
             file.close()
 

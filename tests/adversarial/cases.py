@@ -32,8 +32,8 @@ class Case:
     tests: tuple[str, ...] = (TEST,)
     honest: bool = False
     """The solution may pass: it answers rightly, whatever else it does."""
-    forms: frozenset[str] = frozenset({"sandbox", "peers"})
-    """Where it makes sense: `peers` have no encoded values and are not to harm the machine."""
+    for_peers: bool = True
+    """Whether peers are attacked too: not with encoded values, and not where the machine suffers."""
     reads_files: bool = False
     """Only a layer that confines reading (Landlock) stops it."""
 
@@ -344,7 +344,7 @@ _RECORDS = _cases(FORGE, {
         "  except (OSError, ValueError): pass\n"
         " for m in keep: m[:12] = b'\\7\\0\\0\\0v918274\\0'\n return 0"
     ),
-}, forms=frozenset({"sandbox"}))  # fmt: skip
+}, for_peers=False)  # fmt: skip
 
 _VALUES = _cases(HARNESS, {
     "value that is no JSON": _sending("send(b'v\\xff\\xfe\\x00')"),
@@ -373,7 +373,7 @@ _VALUES = _cases(HARNESS, {
     "class whose name is a lone surrogate": (
         "E = type('E', (Exception,), {})\nE.__name__ = 'a\\nb\\0c'\ndef f(x): raise E('\\0\\n')"
     ),
-}, forms=frozenset({"sandbox"}))  # fmt: skip
+}, for_peers=False)  # fmt: skip
 
 _RETURNED = _cases(HARNESS, {
     "cyclic list": "def f(x):\n a = []\n a.append(a)\n return a",
@@ -581,7 +581,7 @@ _HARNESS_HURT = [
     *_attempts(HARNESS, {
         "kill everything": "import os; os.kill(-1, 9)",
         "kill the first process": "import os; os.kill(1, 9)",
-    }, forms=frozenset({"sandbox"})),
+    }, for_peers=False),
     *_cases(HARNESS, {
         "stops itself": "import os\ndef f(x): os.kill(os.getpid(), 19)",
         "dies of a real-time signal": "import os\ndef f(x): os.kill(os.getpid(), 40)",
@@ -632,7 +632,7 @@ _HARNESS_HURT = [
         "source: form feeds and tabs": "\f\n\t\f\n\x0bdef f(x):\n\t return 0",
         "source: 20,000 branches": "if 0: pass\n" + "elif 0: pass\n" * 7_000,
         "source: match of many": "match 0:\n" + "".join(f" case {n}: pass\n" for n in range(5_000)),
-    }, forms=frozenset({"sandbox"})),
+    }, for_peers=False),
     *_VALUES,
     *_RETURNED,
 ]  # fmt: skip
@@ -642,6 +642,9 @@ _HARNESS_HURT = [
 _ESCAPE = "os = b['__import__']('os')\n for fd in range(3, 64):\n"
 _ESCAPE += "  try: os.ftruncate(fd, 0); os.ftruncate(fd, 1 << 20)\n  except OSError: pass\n"
 _ESCAPE += " os._exit(0)\n"
+_ESCAPE_TEXT = "exec(" + repr("b = {'__import__': __import__}\nif b:\n " + _ESCAPE) + ")"
+
+_COLLECTS = "assert f(len([[] for _ in range(100_000)])) == 100_001"  # collects garbage
 
 _NEIGHBOUR_HURT = _cases(NEIGHBOUR, {
     "builtins by way of a generator": (
@@ -649,19 +652,19 @@ _NEIGHBOUR_HURT = _cases(NEIGHBOUR, {
     ),
     "globals by way of a pattern": (
         "def f(x):\n match f:\n  case object(__globals__=g): b = g['__builtins__']\n"
-        f" b = b if type(b) is dict else b.__dict__\n {_ESCAPE}"
+        f" {_ESCAPE}"
     ),
     "globals by way of a formatter": (
         "import string\ndef f(x):\n"
         " b = string.Formatter().get_field('0.__globals__', (f,), {})[0]['__builtins__']\n"
-        f" b = b if type(b) is dict else b.__dict__\n {_ESCAPE}"
+        f" {_ESCAPE}"
     ),
     "annotations that are evaluated": (
-        "import typing\ndef g(x: \"__import__('os')._exit(0)\"): pass\n"
+        f"import typing\ndef g(x: {_ESCAPE_TEXT!r}): pass\n"
         "def f(x):\n typing.get_type_hints(g)\n return 0"
     ),
     "annotations that dispatch evaluates": (
-        "import functools\ndef g(x: \"__import__('os')._exit(0)\"): pass\n"
+        f"import functools\ndef g(x: {_ESCAPE_TEXT!r}): pass\n"
         "def f(x):\n functools.singledispatch(len).register(g)\n return 0"
     ),
     "attributes set by copying": (
@@ -690,17 +693,18 @@ _NEIGHBOUR_HURT = _cases(NEIGHBOUR, {
     ),
     "hang left in a dropped generator": (
         "def g(box):\n try: yield\n finally:\n  while True: pass\n"
-        "def f(x):\n box = []\n box.append(g(box))\n next(box[0])\n return 0"
+        "def f(x):\n box = []\n box.append(g(box))\n next(box[0])\n return 0",
+        _COLLECTS,
     ),
     "crash left in a destructor": (
         "import itertools\ndef crash(s):\n c = iter([1])\n"
         " for _ in range(100_000): c = itertools.chain(c, [1])\n next(c)\n"
-        "def f(x):\n a = type('A', (list,), {'__del__': crash})()\n a.append(a)\n return 0"
+        "def f(x):\n a = type('A', (list,), {'__del__': crash})()\n a.append(a)\n return 0",
+        _COLLECTS,
     ),
     "memory left in a cycle": (
-        "def f(x):\n box = [bytes(400_000_000)]\n box.append(box)\n return 0",
-        TEST,
-        "assert f(1) == 2",
+        "def f(x):\n box = [bytes(300_000_000)]\n box.append(box)\n return 0",
+        "assert f(len(bytes(300_000_000))) == 300_000_001",
     ),
     "records longer than the file": (
         "def f(x): return 'a' * 950_000",
@@ -764,7 +768,7 @@ _SURVIVORS = [
     }),
     *_attempts(SURVIVE, {
         "fork bomb": "import os\nfor _ in range(9): os.fork()",
-    }, forms=frozenset({"sandbox"})),
+    }, for_peers=False),
 ]  # fmt: skip
 
 # --- tests that are attacks: a model writes them too
@@ -808,7 +812,7 @@ _BAD_TESTS = [
         "deep list": "assert f(1) == " + "[" * 90 + "]" * 90,
     }.items()),
     Case("test: many that hang", LOSE, tests=tuple(f"{_HANG} + {n}" for n in range(4)),
-         honest=True, forms=frozenset({"sandbox"})),
+         honest=True, for_peers=False),
 ]  # fmt: skip
 
 CASES = [

@@ -1,6 +1,6 @@
 """Programs that are no attacks: some keep state in one way each, some are merely odd."""
 
-CALLS = ("f(1)", "f(1)", "f(2)", "f(1)", "f(3)")
+CALLS = ("f(1)", "f( 1)", "f(2)", "f(1 )", "f(3)")  # equal texts would be run once
 
 # Each returns something else when another test of the same process has run before it.
 KEEPS_STATE = {
@@ -196,9 +196,6 @@ KEEPS_STATE = {
         "import string\ndef f(x):\n g = string.Formatter().get_field('0.__globals__', (f,), {})[0]\n"
         " g['n'] = g.get('n', 0) + 1\n return g['n']"
     ),
-    "numpy's random state": (
-        "import numpy\nnumpy.random.seed(0)\ndef f(x): return float(numpy.random.rand())"
-    ),
     "numpy's print options": (
         "import numpy\ndef f(x):\n n = numpy.get_printoptions()['precision']\n"
         " numpy.set_printoptions(precision=n + 1)\n return n"
@@ -264,7 +261,7 @@ HONEST_BUT_ODD = {
     "namedtuple": (
         "from collections import namedtuple\nP = namedtuple('P', 'x y')\ndef f(x): return P(x, 2)",
         "assert f(1) == (1, 2)",
-        "assert f(1).y == 2" if False else "assert f(1)[1] == 2",
+        "assert f(1)[1] == 2",
     ),
     "Counter": ("from collections import Counter\ndef f(s): return Counter(s)", "assert f('aab') == {'a': 2, 'b': 1}"),
     "generator": ("def f(n):\n for i in range(n): yield i", "assert list(f(3)) == [0, 1, 2]"),

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cases import ALSO_HONEST, CASES, HONEST, NEIGHBOUR_TESTS, TEST, Case, fill
+from cases import ALSO_HONEST, CASES, HONEST, NEIGHBOUR, NEIGHBOUR_TESTS, TEST, Case, fill
 from programs import CALLS, HONEST_BUT_ODD, KEEPS_STATE, NUMPY
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only rlimits hold off Linux")
@@ -278,9 +278,17 @@ def campaigns(request: pytest.FixtureRequest) -> Iterator[dict[str, Campaign]]:
 
 
 USERS = {"current": current, "ordinary": ordinary}
+OPEN = {
+    "test: many that hang": "two tests that hang on every solution leave all later tests not run",
+}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def parameter(case: Case) -> Any:
+    marks = [pytest.mark.xfail(strict=True, reason=OPEN[case.name])] if case.name in OPEN else []
+    return pytest.param(case, id=case.name, marks=marks)
+
+
+@pytest.mark.parametrize("case", map(parameter, CASES))
 @pytest.mark.parametrize("user", USERS)
 def test_attack(campaigns: dict[str, Campaign], user: str, case: Case) -> None:
     if user not in campaigns:
@@ -293,7 +301,8 @@ def test_attack(campaigns: dict[str, Campaign], user: str, case: Case) -> None:
     outcomes = answer["result"]["outcomes"]
     for neighbour in (outcomes[0], outcomes[2]):
         assert [neighbour[0], neighbour[-1]] == ["passed", "passed"], answer
-        assert case.tests != (TEST,) or neighbour[1] == "passed", answer
+        if case.attacks == NEIGHBOUR and len(case.tests) == 1 or case.tests == (TEST,):
+            assert neighbour[1] == "passed", answer
     assert case.honest or "passed" not in outcomes[1][1:-1], answer
     assert case.honest or case.solution == HONEST or "passed" not in outcomes[1], answer
     assert answer["result"]["returned"][0][0] == answer["result"]["returned"][2][0] == "6"

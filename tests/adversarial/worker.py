@@ -27,7 +27,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))  # for the machine's sake
     if not options["namespaces"]:
         refuse_namespaces()
-    limits = Limits(options["seconds"], memory_mb=512, strikes=1, share=options["share"])
+    limits = Limits(options["seconds"], memory_mb=512, share=options["share"])
     with Sandbox(limits) as sandbox:
         say(layers=sandbox.layers)
         for line in sys.stdin:
