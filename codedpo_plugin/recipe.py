@@ -32,7 +32,8 @@ class Execute(Section):
     memory_mb: int = Field(1024, ge=64)
     """Address space of one test run, in MiB."""
     strikes: int = Field(2, ge=1)
-    """Time-outs after which the rest of a solution's tests are left, as `not_run`."""
+    """Time-outs after which the rest of a solution's tests are left, as `not_run`; so is what a
+    solution has not done in ten times `seconds`."""
     max_tests: int = Field(500, ge=1)
     """Tests beyond this number are cut from a problem, and counted in the report."""
     max_chars: int = Field(100_000, ge=1)

@@ -24,6 +24,7 @@ from codedpo_plugin.sandbox import cells as records
 _HEADER = struct.Struct("<BIIidI")  # status, program, cell, wait status, CPU seconds, length
 _ENDED, _CPU_LIMIT, _WALL_LIMIT, _NOT_RUN, _BAD_SOURCE = range(5)
 _TRIES = 3  # of one request, when the machine (not the solution) failed
+_BUDGET = 10  # CPU limits of a cell that a program may use in one request
 _SLACK = 60.0  # seconds beyond all limits before the zygote counts as dead
 
 Cell = dict[str, Any]
@@ -88,10 +89,6 @@ class Sandbox:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         self.close()
-
-    def close(self) -> None:
-        """End the zygote and everything below it."""
-        self._stop()
 
     def run(self, program: str, cells: list[Cell]) -> list[Reply]:
         """Run one program with each cell (see `cells.Cell`): a reply per cell, in order."""
@@ -169,7 +166,7 @@ class Sandbox:
     # -- the zygote ---------------------------------------------------------------------------
 
     def _start(self) -> None:
-        self._stop()
+        self.close()
         self._scratch = tempfile.mkdtemp(prefix="codedpo-")
         request_end, self._requests = os.pipe()
         self._replies, reply_end = os.pipe()
@@ -184,6 +181,7 @@ class Sandbox:
             "memory_bytes": self.limits.memory_mb << 20,
             "file_bytes": self.limits.file_mb << 20,
             "strikes": self.limits.strikes,
+            "budget": _BUDGET * self.limits.seconds,
             "share": self.limits.share,
             "seed": self._seed,
         }
@@ -211,7 +209,8 @@ class Sandbox:
         places = {"TMPDIR": self._scratch, "HOME": self._scratch}
         return _ENVIRONMENT | places | {"PYTHONHASHSEED": str(self._seed)}
 
-    def _stop(self) -> None:
+    def close(self) -> None:
+        """End the zygote and everything below it."""
         if self._process is None:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):

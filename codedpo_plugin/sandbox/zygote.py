@@ -138,6 +138,7 @@ class _Row:
     def __init__(self, results: int, replies: int, settings: dict[str, Any]) -> None:
         self.results, self.replies, self.settings = results, replies, settings
         self.strikes: dict[int, int] = {}
+        self.spent: dict[int, float] = {}
         self.started = os.pipe2(os.O_NONBLOCK)
 
     def run(self, programs: list[Any], cells: list[Cell], jobs: list[Job], at_once: int) -> None:
@@ -149,6 +150,8 @@ class _Row:
             status, number, seconds, texts = self._run_leaf(programs, cells, jobs[:at_once])
             died = len(texts) < min(at_once, len(jobs)) and bool(status or not texts)
             each = seconds / (len(texts) + died)
+            for program, _ in jobs[: len(texts) + died]:
+                self.spent[program] = self.spent.get(program, 0.0) + each
             frames = [
                 _pack(ENDED, *job, seconds=each, text=text)
                 for job, text in zip(jobs, texts, strict=False)
@@ -166,7 +169,9 @@ class _Row:
             _write(self.replies, frames)
 
     def _is_out(self, job: Job) -> bool:
-        return self.strikes.get(job[0], 0) >= int(self.settings["strikes"])
+        """Whether the job's program has had its time-outs, or its CPU time, in this request."""
+        late = self.strikes.get(job[0], 0) >= int(self.settings["strikes"])
+        return late or self.spent.get(job[0], 0.0) > float(self.settings["budget"])
 
     def _run_leaf(
         self, programs: list[Any], cells: list[Cell], jobs: list[Job]
