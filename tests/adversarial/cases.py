@@ -295,7 +295,8 @@ _FORGED_BY_ENDING = _cases(FORGE, {
         " signal.setitimer(signal.ITIMER_REAL, 0)\n signal.alarm(0)\n while True: pass"
     ),
     "sleeps in a loop that swallows": (
-        "import time\ndef f(x):\n while True:\n  try: time.sleep(60)\n  except BaseException: pass"
+        "import time\ndef f(x):\n while x > 9:\n  try: time.sleep(60)\n"
+        "  except BaseException: pass"
     ),
     "coroutine instead of an answer": "async def f(x): return x + 1",
     "generator instead of an answer": "def f(x): yield x + 1",
@@ -385,7 +386,7 @@ _RETURNED = _cases(HARNESS, {
     "generator that never yields": "def f(x):\n while True:\n  if x is None: yield",
     "generator that raises": "def f(x):\n yield 1\n raise ValueError(x)",
     "generator that exits": "import os\ndef f(x):\n yield 1\n os._exit(0)",
-    "generator that sleeps": "import time\ndef f(x):\n yield 1\n time.sleep(60)",
+    "generator that sleeps": "import time\ndef f(x):\n if x > 9: yield 1\n if x > 9: time.sleep(60)",
     "iterators nested too deep for C": (
         "import itertools\ndef f(x):\n c = iter([1])\n"
         " for _ in range(200_000): c = itertools.chain(c, [1])\n return c"
@@ -583,11 +584,11 @@ _HARNESS_HURT = [
         "kill the first process": "import os; os.kill(1, 9)",
     }, for_peers=False),
     *_cases(HARNESS, {
-        "stops itself": "import os\ndef f(x): os.kill(os.getpid(), 19)",
+        "stops itself": "import os\ndef f(x):\n if x > 9: os.kill(os.getpid(), 19)",
         "dies of a real-time signal": "import os\ndef f(x): os.kill(os.getpid(), 40)",
         "dies as if out of CPU time": "import os\ndef f(x): os.kill(os.getpid(), 24)",
         "looks busy to stay alive": (
-            "import os, time\ndef f(x):\n n = 0\n while True:\n  n = 1 - n\n"
+            "import os, time\ndef f(x):\n n = 0\n while x > 9:\n  n = 1 - n\n"
             "  for fd in range(3, 20):\n   try: os.ftruncate(fd, n)\n   except OSError: pass\n"
             "  time.sleep(0.01)"
         ),

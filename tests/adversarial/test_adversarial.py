@@ -100,6 +100,7 @@ class Harness:
         self.canary, self.temporary = self.folder / "canary", self.folder / "tmp"
         self._lay_out()
         self.listeners = Listeners()
+        self.others = {int(entry.name) for entry in Path("/proc").glob("[0-9]*")}
         self._start()
 
     def _lay_out(self) -> None:
@@ -157,7 +158,7 @@ class Harness:
         self.process.stdin.flush()
         answer = self._answer(120)
         answer["effects"] = self.effects()
-        answer["left"] = self.left_processes(answer["zygote"])
+        answer["left"] = self.left_processes(answer["zygotes"])
         return answer
 
     def effects(self) -> list[str]:
@@ -174,10 +175,11 @@ class Harness:
             changes.append(f"found {sorted(found)}")
         return changes + self.listeners.calls()
 
-    def left_processes(self, zygote: int) -> list[str]:
-        """Processes of the worker, wherever they have gone, but for the worker and its zygote."""
+    def left_processes(self, zygotes: list[int]) -> list[str]:
+        """Processes of the worker, wherever they have gone, but for the worker and its zygotes."""
         deadline = time.monotonic() + 1
-        while left := processes_of(str(self.temporary), {self.process.pid, zygote}):
+        mine = {self.process.pid, *zygotes}
+        while left := processes_of(str(self.temporary), mine, self.others | mine):
             if time.monotonic() > deadline:
                 return left
             time.sleep(0.01)
@@ -222,8 +224,8 @@ class Listeners:
             one.close()
 
 
-def processes_of(marker: str, known: set[int]) -> list[str]:
-    """Processes whose environment has the marker, or that are in a session of a known one."""
+def processes_of(marker: str, sessions: set[int], known: set[int]) -> list[str]:
+    """Unknown processes that are in one of the sessions, or have the marker in the environment."""
     left = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) in known:
@@ -231,7 +233,7 @@ def processes_of(marker: str, known: set[int]) -> list[str]:
         with contextlib.suppress(OSError):
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
             state, session = fields[0], int(fields[3])
-            marked = session in known or marker in _environment(entry)
+            marked = session in sessions or marker in _environment(entry)
             if marked and state not in "ZX":
                 left.append(f"{entry.name} {state} {(entry / 'cmdline').read_text()[:50]}")
     return left
@@ -283,12 +285,23 @@ OPEN = {
 }
 
 
+def holds(test: str) -> bool:
+    """Whether the honest solution passes a (harmless) test."""
+    namespace: dict[str, Any] = {}
+    exec(HONEST, namespace)
+    try:
+        exec(test, namespace)
+    except AssertionError:
+        return False
+    return True
+
+
 def parameter(case: Case) -> Any:
     marks = [pytest.mark.xfail(strict=True, reason=OPEN[case.name])] if case.name in OPEN else []
     return pytest.param(case, id=case.name, marks=marks)
 
 
-@pytest.mark.parametrize("case", map(parameter, CASES))
+@pytest.mark.parametrize("case", [parameter(case) for case in CASES])
 @pytest.mark.parametrize("user", USERS)
 def test_attack(campaigns: dict[str, Campaign], user: str, case: Case) -> None:
     if user not in campaigns:
@@ -299,10 +312,10 @@ def test_attack(campaigns: dict[str, Campaign], user: str, case: Case) -> None:
     answer = campaign.results[case.name].result()
     assert answer["broke"] is None
     outcomes = answer["result"]["outcomes"]
-    for neighbour in (outcomes[0], outcomes[2]):
-        assert [neighbour[0], neighbour[-1]] == ["passed", "passed"], answer
-        if case.attacks == NEIGHBOUR and len(case.tests) == 1 or case.tests == (TEST,):
-            assert neighbour[1] == "passed", answer
+    first, last = NEIGHBOUR_TESTS
+    for test, *verdicts in zip([first, *case.tests, last], outcomes[0], outcomes[2], strict=True):
+        if test in (first, last, TEST) or (case.attacks == NEIGHBOUR and holds(test)):
+            assert verdicts == ["passed", "passed"], answer
     assert case.honest or "passed" not in outcomes[1][1:-1], answer
     assert case.honest or case.solution == HONEST or "passed" not in outcomes[1], answer
     assert answer["result"]["returned"][0][0] == answer["result"]["returned"][2][0] == "6"

@@ -28,25 +28,26 @@ def main() -> None:
     if not options["namespaces"]:
         refuse_namespaces()
     limits = Limits(options["seconds"], memory_mb=512, share=options["share"])
-    with Sandbox(limits) as sandbox:
+    with Sandbox(limits) as sandbox, Sandbox(limits, seed=1) as other:
         say(layers=sandbox.layers)
         for line in sys.stdin:
             start, memory = time.monotonic(), peak_mb()
-            result, broke = attempt(json.loads(line), sandbox)
-            assert sandbox._process
+            result, broke = attempt(json.loads(line), sandbox, other)
             say(
                 result=result,
                 broke=broke,
                 seconds=time.monotonic() - start,
                 grown_mb=peak_mb() - memory,
-                zygote=sandbox._process.pid,
+                zygotes=[one._process.pid for one in (sandbox, other) if one._process],
             )
 
 
-def attempt(row: dict[str, Any], sandbox: Sandbox) -> tuple[dict[str, Any] | None, str | None]:
+def attempt(
+    row: dict[str, Any], sandbox: Sandbox, other: Sandbox
+) -> tuple[dict[str, Any] | None, str | None]:
     """The matrix of a problem, or how the harness broke."""
     try:
-        result = execute_problem(row, sandbox, MAX_CHARS)
+        result = execute_problem(row, sandbox, MAX_CHARS, other)
         pa.Table.from_pylist([result], SCHEMA)  # as a shard is written
         json.dumps(result).encode()
         return result, None
