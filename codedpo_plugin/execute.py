@@ -133,30 +133,57 @@ def _run_all(programs: list[str], tests: list[Test], sandbox: Sandbox) -> list[l
     then, under the full one, what is left of the programs that could still pass the most tests.
     """
     judge = _Judge(sandbox)
-    cells = [_cell(test) for test in tests]
-    replies = _replies(programs, tests, cells, sandbox, sandbox.limits.seconds * _SHORT)
-    verdicts = [list(map(judge.verdict, tests, line)) for line in replies]
+    short, full = sandbox.limits.seconds * _SHORT, sandbox.limits.seconds
+    verdicts = [[Verdict("not_run")] * len(tests) for _ in programs]
+
+    def fill(some_programs: list[int], some_tests: list[int], seconds: float) -> None:
+        those = [tests[n] for n in some_tests]
+        replies = _replies([programs[n] for n in some_programs], those, sandbox, seconds)
+        for index, line in zip(some_programs, replies, strict=True):
+            for n, reply in zip(some_tests, line, strict=True):
+                verdicts[index][n] = judge.verdict(tests[n], reply)
+
+    fill(list(range(len(programs))), list(range(len(tests))), short)
+    # Tests on which every program hangs are the tests' fault: they must not cost the others theirs.
+    blamed: set[int] = set()
+    while hanging := _hanging_tests(verdicts) - blamed:
+        blamed |= hanging
+        for index, line in enumerate(verdicts):
+            left = [n for n, v in enumerate(line) if v.outcome == "not_run" and n not in blamed]
+            if left:
+                fill([index], left, short)
     passed = [sum(verdict.outcome == "passed" for verdict in line) for line in verdicts]
-    for program, line, count in zip(programs, verdicts, passed, strict=True):
-        open_cells = [n for n, v in enumerate(line) if v.outcome in ("timeout", "not_run")]
-        # One cell first: a program that hangs there too has had its chance.
-        for some in (open_cells[:1], open_cells[1:]):
-            if not some or count + len(open_cells) < max(passed):
-                break
-            those = [tests[n] for n in some], [cells[n] for n in some]
-            (again,) = _replies([program], *those, sandbox, sandbox.limits.seconds)
-            for n, reply in zip(some, again, strict=True):
-                line[n] = judge.verdict(tests[n], reply)
-            if again[0].record is None:
-                break
+    best = passed.index(max(passed)) if passed else 0
+    for n in sorted(blamed):  # unless they are just heavy: the best program will tell
+        fill([best], [n], full)
+        if verdicts[best][n].outcome != "timeout":
+            blamed.discard(n)
+    for index, line in enumerate(verdicts):
+        unsettled = [n for n, v in enumerate(line) if v.outcome in ("timeout", "not_run")]
+        left = [n for n in unsettled if n not in blamed]
+        if left and passed[index] + len(left) >= max(passed):
+            # One cell first: a program that hangs there too has had its chance.
+            fill([index], left[:1], full)
+            if left[1:] and line[left[0]].outcome in ("passed", "failed"):
+                fill([index], left[1:], full)
     return verdicts
 
 
+def _hanging_tests(verdicts: list[list[Verdict]]) -> set[int]:
+    """Tests on which all programs that ran them, and two at least, timed out."""
+    hanging = set()
+    for n, column in enumerate(zip(*verdicts, strict=True)):
+        ran = [verdict.outcome for verdict in column if verdict.outcome != "not_run"]
+        if len(ran) > 1 and set(ran) == {"timeout"}:
+            hanging.add(n)
+    return hanging
+
+
 def _replies(
-    programs: list[str], tests: list[Test], cells: list[Cell], sandbox: Sandbox, seconds: float
+    programs: list[str], tests: list[Test], sandbox: Sandbox, seconds: float
 ) -> list[list[Reply]]:
     """Replies [programs][tests]; tests that turn out to need the solution's names are run whole."""
-    replies = sandbox.run_all(programs, cells, seconds)
+    replies = sandbox.run_all(programs, [_cell(test) for test in tests], seconds)
     for program, line in zip(programs, replies, strict=True):
         whole = [n for n, reply in enumerate(line) if tests[n].foreign and _needs_whole(reply)]
         if whole:

@@ -219,3 +219,14 @@ def test_a_program_that_is_slow_everywhere_is_left_after_ten_limits(sandbox: San
     outcomes = [reply.outcome for reply in sandbox.run(slow, [CALL] * 30)]
     assert outcomes == sorted(outcomes)  # ended, then not_run
     assert 8 < outcomes.count("ended") < 16
+
+
+def test_a_test_that_is_heavy_for_all_is_run_to_its_end(sandbox: Sandbox) -> None:
+    heavy = "import time\ndef f(x):\n    end = time.thread_time() + 0.1\n    while x and time.thread_time() < end: pass\n    return x"
+    row = {
+        "task_id": "t",
+        "entry_point": "f",
+        "solutions": [heavy, heavy + "\n", heavy + "\n\n"],
+        "tests": ["assert f(1) == 1", "assert f(2) == 2", "assert f(0) == 0"],
+    }
+    assert execute_problem(row, sandbox, 100_000)["outcomes"] == [["passed"] * 3] * 3
