@@ -425,7 +425,10 @@ def report(results: dict[str, dict[str, list[str] | None]], arguments: argparse.
 
 HEAD = """# Attacks on this engine and on others
 
-Made by `benchmarks/adversarial.py` on {date}; {machine}; {versions}.
+Made on {date}; {machine}; {versions}; about eleven minutes, as root:
+
+    PYTHONPATH=PEERS/lib/python3.11/site-packages python benchmarks/adversarial.py \\
+        --peers-python /usr/bin/python3
 
 {count} attacks of `tests/adversarial/cases.py` and {odd} honest but odd programs, on each system in
 turn: an honest solution, the attack, and another honest solution. An attack has succeeded if its

@@ -3,8 +3,9 @@
 What holds on Linux, as root or as an ordinary user, in an ordinary container (each layer that the
 kernel lacks is named by `codedpo doctor` and in the report):
 
-- One fresh process per cell (solution x test), forked from a small locked interpreter. No cell
-  sees what another did; a crash, hang or memory bomb loses that cell alone.
+- One fresh process per cell (solution x test), forked from a small locked interpreter; cells that
+  provably leave nothing behind (`purity.py`) share one. No cell sees what another did; a crash,
+  hang or memory bomb loses that cell alone.
 - Limits on CPU time (decides), waiting, address space, file size, open files; no processes or
   threads of its own; killed with its parent.
 - No network, no writing outside an empty scratch folder, no reading outside the Python
