@@ -67,3 +67,17 @@ def test_a_solution_that_hangs_when_timed_is_left_out(tmp_path: Path) -> None:
         race.end()
         assert all(fast is not None for fast, _ in rounds)
         assert sandbox.run("def f(): return 1", [{"calls": ["f()"], "names": []}])[0].record
+
+
+def test_a_solution_that_answers_for_its_clock_is_left_out() -> None:
+    cheat = (
+        "import os\ndef f(x):\n    for fd in range(3, 64):\n        try: os.write(fd, b'.')\n"
+        "        except OSError: pass\n    return sum(range(x))"
+    )
+    honest = "def f(x):\n    return sum(range(x))"
+    with Sandbox(Limits(seconds=0.5)) as sandbox:
+        race = sandbox.race([honest, cheat], ["f(100)"], sample_seconds=0.001, seconds=0.5)
+        rounds = race.rounds(4)
+        race.end()
+    assert all(line[0] for line in rounds)
+    assert rounds[-1][1] is None
