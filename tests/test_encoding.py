@@ -22,7 +22,7 @@ class Colour(enum.IntEnum):
     "value",
     [
         None, True, 0, -1, 2**70, 10**5000, 1.5, -0.0, float("inf"), "é\n\ud800", b"\x00", bytearray(b"a"),
-        1j, [], [[1], ()], (1, [2]), {1, 2}, frozenset("ab"), {"a": {1: (None,)}}, {(1, 2): 3},
+        1j, [], [10**5000, 1], [None, True, "a", 0.5], [[1], ()], (1, [2]), {1, 2}, frozenset("ab"), {"a": {1: (None,)}}, {(1, 2): 3},
         range(1, 9, 2), decimal.Decimal("1.10"), fractions.Fraction(1, 3), datetime.date(2024, 2, 29),
         datetime.datetime(2024, 1, 1, 12), datetime.time(1, 2), datetime.timedelta(days=1, seconds=2),
         collections.deque([1]), collections.Counter("aab"), collections.OrderedDict(a=1), ...,
