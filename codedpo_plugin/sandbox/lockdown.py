@@ -140,7 +140,7 @@ def _give_up_root(scratch: str, paths: list[str]) -> None:
         if os.geteuid() == 0:
             os.setgroups([])
             os.chown(scratch, NOBODY, NOBODY)
-            if not _nobody_can_open([scratch, *paths]):  # as with an interpreter in /root/.pyenv
+            if not _nobody_can_open([scratch, *paths]):  # as with an interpreter in a home folder
                 keep = [_CAP_DAC_READ_SEARCH, _CAP_DAC_OVERRIDE, 0]
             _call("prctl", _KEEPCAPS, 1, 0, 0, 0)
             os.setresgid(NOBODY, NOBODY, NOBODY)
