@@ -63,4 +63,4 @@ def _version(package: str, extra: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return rf"[yellow]missing[/]: pip install 'codedpo\[{extra}]'"
+        return rf"[yellow]missing[/]: pip install -e '.\[{extra}]'"
