@@ -24,8 +24,6 @@ JUDGE_MODULES = ("collections", "datetime", "decimal", "fractions", "itertools",
 _CONDITIONAL = (ast.Lambda, ast.IfExp, ast.comprehension, ast.ListComp, ast.SetComp, ast.DictComp,
                 ast.GeneratorExp, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)  # fmt: skip
 
-_BOOLEAN = (ast.BoolOp,)
-
 _MAX_HERE = 20_000  # characters of a value: a thousand hashes that collide take some milliseconds
 
 
@@ -163,7 +161,7 @@ class _Splitter(ast.NodeTransformer):
 def _may_skip(claim: ast.expr) -> bool:
     """Whether a name in the claim might not be evaluated."""
     chained = any(isinstance(node, ast.Compare) and len(node.ops) > 1 for node in ast.walk(claim))
-    return chained or any(isinstance(node, _CONDITIONAL + _BOOLEAN) for node in ast.walk(claim))
+    return chained or any(isinstance(node, (*_CONDITIONAL, ast.BoolOp)) for node in ast.walk(claim))
 
 
 def _simple(claim: ast.expr) -> Callable[[Any], bool] | None:

@@ -22,11 +22,13 @@ def build(recipe: Recipe, part: tuple[int, int], console: Console) -> None:
     """
     seconds = stages(pipeline.STAGES, recipe, part, console)
     if part[1] > 1:
+        from codedpo_plugin import export
+
         try:
-            finish(recipe, seconds, console)
+            export.finished_shards(recipe)
         except InputError as error:
             console.print(f"this part is done. {error}", markup=False)
-        return
+            return
     finish(recipe, seconds, console)
 
 

@@ -35,7 +35,7 @@ class Limits:
     """What one cell may use."""
 
     seconds: float = 1.0
-    """CPU seconds; waiting is bounded by four times this."""
+    """CPU seconds; waiting is bounded by four times this and a second."""
     memory_mb: int = 1024
     """Address space in MiB."""
     file_mb: int = 4
