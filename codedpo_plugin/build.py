@@ -1,6 +1,6 @@
 """Build: the pipeline, stage after stage, shard after shard.
 
-    candidates -> executions -> scores -> timings -> pairs -> dataset
+    candidates -> executions -> probes -> scores -> timings -> pairs -> dataset
 
 Every stage but the first and last is a plain function from rows to rows, one row per problem; its
 input row holds the columns of all stages it reads. To add a stage, write such a function and name
@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from codedpo_plugin import candidates, execute, pairs, score, timing
+from codedpo_plugin import candidates, execute, pairs, probe, score, timing
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.pool import Pool
 from codedpo_plugin.recipe import Recipe
@@ -44,18 +44,26 @@ STAGES = {
     "execute": Stage(
         execute.STAGE, execute.execute, ("candidates",), ("execute",), lambda _: execute.SCHEMA
     ),
-    "rank": Stage(score.STAGE, score.score, ("executions",), ("score",), score.schema),
+    "probe": Stage(
+        probe.STAGE,
+        probe.probe,
+        ("candidates", "executions"),
+        ("execute", "probe"),
+        lambda _: probe.SCHEMA,
+    ),
+    "rank": Stage(score.STAGE, score.score, ("executions", "probes"), ("score",), score.schema),
     "time": Stage(
         timing.STAGE,
         timing.time_solutions,
         ("candidates", "executions", "scores"),
         ("timing", "pairs"),
         lambda _: timing.SCHEMA,
+        version=2,
     ),
     "pairs": Stage(
         pairs.STAGE,
         pairs.select_pairs,
-        ("candidates", "executions", "scores", "timings"),
+        ("candidates", "executions", "probes", "scores", "timings"),
         ("pairs",),
         lambda _: pairs.SCHEMA,
     ),

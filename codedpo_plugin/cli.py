@@ -52,6 +52,12 @@ def execute(recipe: RecipePath, overrides: Overrides = None, shard: Part = "1/1"
 
 
 @app.command()
+def probe(recipe: RecipePath, overrides: Overrides = None, shard: Part = "1/1") -> None:
+    """Run the solutions on further inputs, made from those of the tests."""
+    _stage("probe", recipe, overrides, shard)
+
+
+@app.command()
 def rank(recipe: RecipePath, overrides: Overrides = None, shard: Part = "1/1") -> None:
     """Score solutions and tests."""
     _stage("rank", recipe, overrides, shard)
@@ -75,6 +81,37 @@ def export(recipe: RecipePath, overrides: Overrides = None) -> None:
     from codedpo_plugin import run
 
     run.finish(_load(recipe, overrides), {}, _console())
+
+
+@app.command("rank-eval")
+def rank_eval(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    truth: Annotated[
+        str | None, typer.Option(help="Which list of the column `truth`, if it holds several.")
+    ] = None,
+    solutions: Annotated[
+        int | None, typer.Option(min=2, help="Sample so many solutions of each problem.")
+    ] = None,
+    tests: Annotated[int | None, typer.Option(min=1, help="Sample so many tests.")] = None,
+    draws: Annotated[int, typer.Option(min=1, help="How often to sample.")] = 8,
+    canary: Annotated[
+        int, typer.Option(min=0, help="Also calibrate on so many problems, and judge the others.")
+    ] = 20,
+) -> None:
+    """Compare rankers and selections on candidates whose truth is known (column `truth`)."""
+    from codedpo_plugin import rank_eval as module
+    from codedpo_plugin import rank_report
+
+    loaded, console = _load(recipe, overrides), _console()
+    problems = module.labelled_problems(loaded, truth, console)
+    if solutions is None and tests is None:
+        draws = 1  # all there is, once
+    results = module.evaluate(problems, (solutions, tests), draws, loaded.pairs)
+    summary = rank_report.summarise(results, loaded.pairs.calibration, canary)
+    rank_report.print_summary(summary, console)
+    for path in rank_report.write(loaded.output / "rank-eval", summary, results):
+        console.print(str(path), markup=False)
 
 
 @app.command()

@@ -30,6 +30,16 @@ def credible_tests(row: Row, recipe: Recipe) -> list[int]:
     return np.flatnonzero(passes(row)[order[0]]).tolist() if order else []
 
 
+def telling_tests(row: Row, credible: list[int]) -> list[int]:
+    """The credible tests that are worth timing: those that some solution fails.
+
+    What even wrong solutions pass, an empty list say, is soon done by all, and tells fast from slow
+    no better. All of them, where no solution fails any.
+    """
+    table = passes(row)[ran(row)]
+    return [test for test in credible if not table[:, test].all()] or credible
+
+
 def _tie_break(row: Row, index: int, ties: str) -> tuple[int | str, int]:
     if ties == "shortest":
         return len(row["solutions"][index]), index

@@ -238,7 +238,7 @@ class _Judge:
 
     def _judged(self, test: Test, values: list[str]) -> Verdict:
         try:
-            returned = _returned(values)
+            returned = returned_text(values)
             held = judge_here(test, values[0])
         except (ValueError, RecursionError) as error:
             return Verdict("error", error=f"{type(error).__name__}: {error}")
@@ -251,8 +251,12 @@ class _Judge:
         return Verdict("passed" if held else "failed", returned=returned)
 
 
-def _returned(values: list[str]) -> str | None:
-    """Canonical text of what the calls returned; None where it cannot be compared."""
+def returned_text(values: list[str]) -> str | None:
+    """Canonical text of what calls returned; None where it cannot be compared.
+
+    Raises:
+        ValueError: a value is not one that `encode` makes.
+    """
     text = "; ".join(map(canonical, values))
     if '{"object":' in text:
         return None

@@ -16,13 +16,17 @@ order: KTO in TRL pairs neighbours, and mixtures take the first rows.
 
 import hashlib
 import json
+import math
 import random
 import shutil
+from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
+
+import numpy as np
 
 from codedpo_plugin import card
 from codedpo_plugin.build import STAGES, is_finished, read_merged
@@ -72,17 +76,44 @@ def export(recipe: Recipe) -> Counts:
 
 def _write_all(folder: Path, shards: int, recipe: Recipe) -> Counts:
     """Write the rows of all configs, in random order."""
+    least = least_confidence(recipe, shards)
     with _Writer(folder) as writer:
         for index in range(shards):
             for row in read_merged(recipe.output, ("candidates", "pairs"), index):
-                _write_problem(row, recipe, writer)
+                sure = [pair for pair in row["pairs"] if pair["confidence"] >= least]
+                writer.counts.dropped["below the target precision"] += len(row["pairs"]) - len(sure)
+                _write_problem(row | {"pairs": sure}, recipe, writer)
+    writer.counts.dropped += Counter()  # without zeros
     if not writer.counts.rows:
         raise InputError(
-            f"{recipe.output}: no problem gave a pair; `codedpo show TASK_ID` shows why for one"
+            f"{recipe.output}: no problem gave a pair{_what_to_lower(recipe)}; "
+            "`codedpo show TASK_ID` shows why for one"
         )
     for file in folder.rglob("*.jsonl"):
         _shuffle_lines(file, recipe.export.seed)
     return writer.counts
+
+
+def least_confidence(recipe: Recipe, shards: int) -> float:
+    """The confidence from which on, together, `pairs.target_precision` of the pairs are expected to
+    be right; 0 without a target.
+    """
+    if recipe.pairs.target_precision is None:
+        return 0.0
+    found = array("d")
+    for index in range(shards):
+        for row in read_merged(recipe.output, ("pairs",), index):
+            found.extend(pair["confidence"] for pair in row["pairs"])
+    surest = np.sort(np.array(found))[::-1]
+    expected = np.cumsum(surest) / np.arange(1, len(surest) + 1)
+    enough = np.flatnonzero(expected >= recipe.pairs.target_precision)
+    return float(surest[enough[-1]]) if len(enough) else math.inf
+
+
+def _what_to_lower(recipe: Recipe) -> str:
+    if recipe.pairs.target_precision is not None:
+        return " that is sure enough; lower pairs.target_precision or pairs.min_confidence"
+    return ""
 
 
 def finished_shards(recipe: Recipe) -> int:

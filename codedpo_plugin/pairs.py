@@ -1,6 +1,6 @@
 """Pairs: choose, for each problem, what the model should learn to prefer (paper, 3.3-3.4).
 
-Reads candidates, executions, scores and timings; one row per problem:
+Reads candidates, executions, probes, scores and timings; one row per problem:
 
 | column | type | meaning |
 |---|---|---|
@@ -8,16 +8,22 @@ Reads candidates, executions, scores and timings; one row per problem:
 | `credible_tests` | list[int] | positions of the tests that it passes |
 | `pairs` | list of struct | see `PAIR` |
 | `no_correctness`, `no_efficiency` | str or null | why there is no such pair |
+| `settle` | str or null | what would bring a correctness pair where there is none, see `settle` |
 """
 
 import math
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 import pyarrow as pa
 
-from codedpo_plugin.credible import credible_tests, passes, ranked
+from codedpo_plugin.confidence import evidence
+from codedpo_plugin.credible import credible_tests, ranked
 from codedpo_plugin.programs import normalised
 from codedpo_plugin.recipe import Recipe
+from codedpo_plugin.score import pass_matrix
+from codedpo_plugin.selection import SELECTIONS, UNSURE, Problem
+from codedpo_plugin.settle import what_would_settle
 from codedpo_plugin.shards import Row
 from codedpo_plugin.timing import worth_a_pair
 
@@ -32,7 +38,7 @@ PAIR = pa.struct(
         ("rejected_score", pa.float64()),
         ("chosen_seconds", pa.float64()),  # null in correctness pairs
         ("rejected_seconds", pa.float64()),
-        ("confidence", pa.float64()),
+        ("confidence", pa.float64()),  # probability that the pair is right
     ]
 )
 
@@ -44,6 +50,7 @@ SCHEMA = pa.schema(
         ("pairs", pa.list_(PAIR)),
         ("no_correctness", pa.string()),
         ("no_efficiency", pa.string()),
+        ("settle", pa.string()),
     ]
 )
 
@@ -56,9 +63,10 @@ def select_pairs(rows: Iterable[Row], recipe: Recipe) -> Iterator[Row]:
         why = None if len(credible) >= recipe.pairs.min_credible_tests else "too few credible tests"
         pairs: list[Row] = []
         no_correctness = no_efficiency = why
+        problem = problem_of(row, order, recipe)
         if why is None:
-            pairs, no_correctness = _correctness(row, order, credible, recipe)
-            efficiency, no_efficiency = _efficiency(row, recipe)
+            pairs, no_correctness = _correctness(row, problem, recipe)
+            efficiency, no_efficiency = _efficiency(row, problem, recipe)
             pairs += efficiency
         yield {
             "task_id": row["task_id"],
@@ -67,30 +75,31 @@ def select_pairs(rows: Iterable[Row], recipe: Recipe) -> Iterator[Row]:
             "pairs": pairs,
             "no_correctness": no_correctness,
             "no_efficiency": no_efficiency,
+            "settle": what_would_settle(problem) if no_correctness and order else None,
         }
 
 
-def _correctness(
-    row: Row, order: list[int], credible: list[int], recipe: Recipe
-) -> tuple[list[Row], str | None]:
-    """The best solution against the worst."""
+def problem_of(row: Row, order: list[int], recipe: Recipe) -> Problem:
+    """What a selection looks at, of a ranked problem."""
+    scores = np.array(row[recipe.ranker]["solution_scores"])
+    return Problem(pass_matrix(row), scores, order, [len(text) for text in row["solutions"]])
+
+
+def _correctness(row: Row, problem: Problem, recipe: Recipe) -> tuple[list[Row], str | None]:
+    """A right solution against a wrong one."""
     if not recipe.pairs.correctness:
         return [], "switched off"
-    scores = row[recipe.ranker]["solution_scores"]
-    best = order[0]
-    lowest = scores[order[-1]]
-    worst = next(i for i in order if scores[i] == lowest)
-    if passes(row)[worst][credible].all():
-        return [], "all solutions pass the credible tests"
-    if scores[best] - lowest <= recipe.pairs.min_margin * abs(scores[best]):
-        return [], "margin too small"
-    if _same_text(row, best, worst):
-        return [], "best and worst are the same program"
-    confidence = _share_that_behaves_alike(row, best)
-    return [_pair(row, recipe, "correctness", best, worst, confidence)], None
+    choices, why = SELECTIONS[recipe.pairs.selection](problem, recipe.pairs)
+    apart = [choice for choice in choices if not _same_text(row, choice.chosen, choice.rejected)]
+    if choices and not apart:
+        return [], "chosen and rejected read the same"
+    return [
+        _pair(row, recipe, "correctness", choice.chosen, choice.rejected, choice.confidence)
+        for choice in apart
+    ], why
 
 
-def _efficiency(row: Row, recipe: Recipe) -> tuple[list[Row], str | None]:
+def _efficiency(row: Row, problem: Problem, recipe: Recipe) -> tuple[list[Row], str | None]:
     """The fastest solution against the slowest, of those that pass all credible tests."""
     if not recipe.pairs.efficiency:
         return [], "switched off"
@@ -104,9 +113,11 @@ def _efficiency(row: Row, recipe: Recipe) -> tuple[list[Row], str | None]:
     fast, slow = row["timed"][fastest], row["timed"][slowest]
     if _same_text(row, fast, slow):
         return [], "fastest and slowest are the same program"
-    surely = 0.5 * (1 + math.erf(gap / max(error, 1e-9) / math.sqrt(2)))
-    confidence = _share_that_behaves_alike(row, fast) * surely
-    pair = _pair(row, recipe, "efficiency", fast, slow, confidence)
+    right = recipe.pairs.calibration.probability(evidence(problem.matrix, fast).standing)
+    faster = 0.5 * (1 + math.erf(gap / max(error, 1e-9) / math.sqrt(2)))
+    if right * faster < recipe.pairs.min_confidence:
+        return [], UNSURE
+    pair = _pair(row, recipe, "efficiency", fast, slow, right * faster)
     seconds = {
         "chosen_seconds": row["seconds"][fastest],
         "rejected_seconds": row["seconds"][slowest],
@@ -136,9 +147,3 @@ def _same_text(row: Row, one: int, other: int) -> bool:
     if normalised(solutions[one]) == normalised(solutions[other]):
         return True
     return bool(responses) and responses[one].split() == responses[other].split()
-
-
-def _share_that_behaves_alike(row: Row, index: int) -> float:
-    """Share of the solutions whose pass vector is this one's: agreement, not yet a probability."""
-    table = passes(row)
-    return float((table == table[index]).all(axis=1).mean())

@@ -40,7 +40,7 @@ OUTCOME_COLOURS = {
 }
 _CHOSEN, _REJECTED, _RATIO, _NEUTRAL = "#2f8fce", "#e69f00", "#009e73", "#56b4e9"
 
-_STYLE: Any = {
+STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 10,
     "text.color": _INK,
@@ -107,7 +107,7 @@ def read_pairs(dpo: Path) -> PairNumbers:
 def pairs_overview(dpo: Path, out: Path) -> None:
     """Write a PNG: lengths of the correctness pairs, speed ratios of the efficiency pairs."""
     numbers = read_pairs(dpo)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = _pairs_figure(
             numbers.chosen.values, numbers.rejected.values, numbers.ratios.values
         )
@@ -116,7 +116,7 @@ def pairs_overview(dpo: Path, out: Path) -> None:
 
 def pairs(chosen: Sequence[float], rejected: Sequence[float], ratios: Sequence[float]) -> str:
     """SVG of the same: lengths in characters, and seconds(rejected) / seconds(chosen)."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         return _svg(
             _pairs_figure(chosen, rejected, ratios), "Lengths and speed ratios of the pairs"
         )
@@ -125,7 +125,7 @@ def pairs(chosen: Sequence[float], rejected: Sequence[float], ratios: Sequence[f
 def outcomes(counts: Mapping[str, Mapping[str, int]]) -> str:
     """SVG: a bar of outcome shares for each kind of test. `counts`: kind -> outcome -> cells."""
     kinds = [kind for kind in counts if sum(counts[kind].values())]
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure((_WIDTH, 0.9 + 0.5 * len(kinds)), layout="constrained")
         axes = figure.subplots()
         for place, kind in enumerate(kinds):
@@ -148,7 +148,7 @@ def scores(histogram: Sequence[int], tied: Mapping[str, int]) -> str:
         histogram: solutions in equal bins from 0 to 1.
         tied: number of tied solutions, as text -> problems.
     """
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure((_WIDTH, 2.8), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
         left.stairs(histogram, np.linspace(0, 1, len(histogram) + 1), fill=True, color=_NEUTRAL)
@@ -180,7 +180,7 @@ def heat_map(
         marks: row (position in `grid`) -> text at its right, such as `chosen`.
     """
     rows, columns = len(solutions), len(tests)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         height = min(max(0.2 * rows, 1.6), 7.2)  # inches, of the matrix alone
         figure = Figure((_WIDTH, height + 1.1), layout="constrained")
         axes = figure.subplots()

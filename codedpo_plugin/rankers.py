@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-NO_VALUE = -1
+NO_VALUE, NOT_RUN, REFUSED = -1, -2, -3
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,22 @@ class PassMatrix:
     passes: np.ndarray
     """bool [N, M]: solution i passes test j."""
     outputs: np.ndarray
-    """int [N, M]: within a column, equal numbers mean the same returned value. -1: no value is
-    known (it raised, timed out, or the test is not of the form `assert f(args) == x`)."""
+    """int [N, C], C >= M: what the solutions return on the inputs of the tests, then on further
+    inputs. Within a column, equal numbers mean the same value. NO_VALUE: it raised or timed out,
+    or its value cannot be compared. REFUSED: it raised a ValueError, as programs do for inputs
+    that they do not accept. NOT_RUN: nothing is known."""
+    programs: np.ndarray
+    """int [N]: equal numbers mean the same program, but for comments and layout."""
 
     def __post_init__(self) -> None:
         if self.passes.dtype != bool or self.passes.ndim != 2:
             raise ValueError(f"{self.task_id}: passes must be a bool matrix [solutions, tests]")
-        if self.outputs.shape != self.passes.shape:
-            shapes = f"{self.outputs.shape} and {self.passes.shape}"
-            raise ValueError(f"{self.task_id}: outputs and passes differ in shape: {shapes}")
+        (n, m), (rows, columns) = self.passes.shape, self.outputs.shape
+        if rows != n or columns < m or self.programs.shape != (n,):
+            shapes = f"{self.passes.shape}, {self.outputs.shape} and {self.programs.shape}"
+            raise ValueError(
+                f"{self.task_id}: passes, outputs and programs differ in shape: {shapes}"
+            )
 
 
 @dataclass(frozen=True)
@@ -163,18 +170,40 @@ def b4(matrix: PassMatrix, *, beta_0: float = 1e4, alpha_xy: float = 1e3) -> Sco
 
 
 def agreement(matrix: PassMatrix) -> Scores:
-    """The mean share of calls on which another solution returned the same value.
+    """How far the other programs return the same values; no expected value is read.
 
-    A call is a column in which some solution has a value. No value agrees with nothing, not even
-    with another missing one. Expected values are never read. After MBR-exec (Shi et al. 2022,
-    arXiv 2204.11454), which counts the solutions that agree on every call instead.
+    A solution scores the mean, over all other programs, of the share of inputs on which the two
+    return the same value; a program sampled several times counts once. What raises agrees with
+    nothing. Of solutions that agree equally, that which passes more tests scores higher, by a
+    millionth. After MBR-exec (Shi et al. 2022, arXiv 2204.11454), which counts the samples that
+    agree on every input instead.
     """
-    outputs = matrix.outputs
-    known = outputs != NO_VALUE
-    same = [int(((outputs == row) & (row != NO_VALUE)).sum()) for row in outputs]
-    with_others = np.array(same, dtype=float) - known.sum(axis=1)
-    comparisons = (len(outputs) - 1) * int(known.any(axis=0).sum())
-    return _with_credited_tests(matrix, with_others / max(comparisons, 1))
+    with_others = agreement_with_others(matrix, shared_outputs(matrix.outputs))
+    passed = matrix.passes.mean(axis=1) if matrix.passes.size else np.zeros(len(matrix.passes))
+    # Rounded, so that sums of the same terms in another order are equal.
+    return _with_credited_tests(matrix, with_others.round(12) + 1e-6 * passed)
+
+
+def agreement_with_others(matrix: PassMatrix, shared: np.ndarray) -> np.ndarray:
+    """The mean of shared outputs [N, N] over all other programs [N], each counted once."""
+    _, program, copies = np.unique(matrix.programs, return_inverse=True, return_counts=True)
+    ran = (matrix.outputs != NOT_RUN).any(axis=1)
+    other = program[:, None] != program[None, :]
+    weights = other * (ran / copies[program])
+    mean: np.ndarray = (shared * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1e-12)
+    return mean
+
+
+def shared_outputs(outputs: np.ndarray) -> np.ndarray:
+    """The share of inputs on which two solutions return the same value [N, N], of those on which
+    both ran, and some solution returned one. outputs: [N, C], see `PassMatrix`.
+    """
+    outputs = outputs[:, (outputs >= 0).any(axis=0)]
+    known = (outputs != NOT_RUN).astype(np.float32)
+    compared = known @ known.T
+    same = np.array([((outputs == row) & (row >= 0)).sum(axis=1) for row in outputs])
+    shares: np.ndarray = same.reshape(compared.shape) / np.maximum(compared, 1.0)
+    return shares
 
 
 def _with_credited_tests(matrix: PassMatrix, solutions: np.ndarray) -> Scores:
@@ -224,7 +253,8 @@ def check_parameters(name: str, parameters: Mapping[str, Any]) -> None:
     for parameter in parameters:
         if parameter not in valid:
             raise ValueError(_unknown(f"parameter of ranker {name}:", parameter, valid))
-    tiny = PassMatrix("tiny", np.ones((1, 1), dtype=bool), np.zeros((1, 1), dtype=int))
+    one = np.zeros((1, 1), dtype=int)
+    tiny = PassMatrix("tiny", np.ones((1, 1), dtype=bool), one, one[0])
     try:
         RANKERS[name](tiny, **parameters)
     except (TypeError, ValueError) as error:  # TypeError: YAML reads 1e4 as a string, say

@@ -7,6 +7,7 @@ The smallest recipe names its input and its output; every other key has the defa
 """
 
 import difflib
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -42,10 +43,19 @@ class Execute(Section):
     """Sandbox layers (see `codedpo doctor`) without which the build refuses to start."""
 
 
+class Probe(Section):
+    """Further inputs, made from those of the tests, on which solutions can agree or differ."""
+
+    per_test: int = Field(2, ge=0)
+    """Inputs made from each test's; 0 for none."""
+    most: int = Field(100, ge=0)
+    """Inputs of one problem."""
+
+
 class Score(Section):
     """How solutions and tests are ranked."""
 
-    rankers: dict[str, dict[str, Any]] = Field(default={"self_validation": {}}, min_length=1)
+    rankers: dict[str, dict[str, Any]] = Field(default={"agreement": {}}, min_length=1)
     """Ranker name -> its parameters. All are stored; `pairs.ranker` is the one that decides."""
 
     @field_validator("rankers")
@@ -74,20 +84,49 @@ class Timing(Section):
     """CPU seconds that timing one problem may take."""
 
 
+class Calibration(Section):
+    """How sure a lead (see `confidence`) makes a pair: P(right) = 1 / (1 + exp(-(a + b * lead))).
+
+    The defaults were fitted to CodeGen-16B on HumanEval and three newer models on MBPP together
+    (docs/pairs.md); `codedpo rank-eval` fits them to problems of your own whose truth is known.
+    """
+
+    intercept: float = -1.8
+    """a"""
+    slope: float = Field(3.7, gt=0)
+    """b"""
+
+    def probability(self, lead: float) -> float:
+        """That a pair with this lead is right: chosen right and rejected wrong."""
+        return 1 / (1 + math.exp(-max(min(self.intercept + self.slope * lead, 50.0), -50.0)))
+
+
 class Pairs(Section):
     """Which solutions become chosen and rejected."""
 
     ranker: str | None = None
     """The ranker in `score.rankers` that decides; by default the first one there."""
     correctness: bool = True
-    """Emit best-against-worst pairs (paper, section 3.3)."""
+    """Emit pairs of a right and a wrong solution (paper, section 3.3)."""
+    selection: Literal["near_miss", "worst"] = "near_miss"
+    """Which solution is rejected: one that comes close and surely fails, or, as in the paper, the
+    worst."""
+    per_problem: int = Field(3, ge=1)
+    """Most correctness pairs of one problem; `near_miss` only. Rejected solutions of two pairs
+    differ in behaviour."""
+    min_confidence: float = Field(0.5, ge=0, le=1)
+    """Pairs that are right with a lower probability than this are left out."""
+    target_precision: float | None = Field(None, gt=0, lt=1)
+    """Leave out the least sure pairs, until this share of the rest is expected to be right."""
+    calibration: Calibration = Calibration()
     efficiency: bool = True
     """Emit fast-against-slow pairs on the credible tests (paper, section 3.4)."""
     ties: Literal["first", "shortest", "random"] = "first"
     """Which of several solutions tied at the top (or bottom) is taken. The paper does not say.
     Samples come in no order, so `first` favours nothing; `shortest` teaches brevity."""
     min_margin: float = Field(0.0, ge=0, lt=1)
-    """Least (best - worst) / best score for a correctness pair; it must exceed this."""
+    """Least (best - worst) / best score for a correctness pair; it must exceed this. `worst` only:
+    margins say little of whether a pair is right."""
     min_credible_tests: int = Field(1, ge=1)
     """Problems whose best solution passes fewer tests than this give no pair."""
     min_speed_ratio: float = Field(1.1, ge=1)
@@ -129,6 +168,7 @@ class Recipe(Section):
     workers: int | None = Field(None, ge=1)
     """Worker processes; by default one per core."""
     execute: Execute = Execute()
+    probe: Probe = Probe()
     score: Score = Score()
     timing: Timing = Timing()
     pairs: Pairs = Pairs()

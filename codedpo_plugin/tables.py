@@ -14,7 +14,7 @@ from codedpo_plugin.show import plain
 
 def print_tables(summary: Summary, console: Console) -> None:
     """Print what matters of a summary, at most 80 columns wide."""
-    problems, outcomes, pairs, seconds = map(_rich_table, tables(summary))
+    problems, outcomes, pairs, seconds = map(rich_table, tables(summary))
     right = Table.grid()
     right.add_row(pairs)
     if summary["wall_seconds"]:
@@ -100,7 +100,8 @@ def facts(summary: Summary) -> dict[str, str]:
     return told
 
 
-def _rich_table(data: Rows) -> Table:
+def rich_table(data: Rows) -> Table:
+    """A table for the terminal."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column, name in enumerate(data.head):
         table.add_column(name, justify="right" if column else "left", no_wrap=bool(column))

@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 
 from codedpo_plugin.assertions import enlarged, split_test
-from codedpo_plugin.credible import credible_tests, passes, ranked
+from codedpo_plugin.credible import credible_tests, passes, ranked, telling_tests
 from codedpo_plugin.execute import require
 from codedpo_plugin.programs import keeps_state, normalised
 from codedpo_plugin.recipe import Recipe, Timing
@@ -179,10 +179,10 @@ def _worth_timing(row: Row, credible: list[int], recipe: Recipe) -> list[int]:
 
 
 def _calls(row: Row, credible: list[int]) -> list[str]:
-    """What is repeated: the calls of the credible tests (or the whole test), each once."""
+    """What is repeated: the calls of the telling tests (or the whole test), each once."""
     calls: dict[str, None] = {}
     entry_point = row["entry_point"]
-    for index in credible:
+    for index in telling_tests(row, credible):
         test = split_test(row["tests"][index], entry_point)
         if test.sealed:
             calls.update(dict.fromkeys(test.calls))

@@ -67,11 +67,19 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
+PAPER = """
+score: {rankers: {self_validation: {}}}
+pairs: {selection: worst, min_confidence: 0}
+"""
+
+
 def make_recipe(folder: Path, rows: list[dict[str, Any]], *overrides: str) -> Recipe:
-    """A recipe on these candidates, with a run folder beside them."""
+    """A recipe on these candidates, with a run folder beside them; the paper's rule, since so few
+    solutions are no evidence for the default one.
+    """
     candidates = write_jsonl(folder / "candidates.jsonl", rows)
     file = folder / "recipe.yaml"
-    file.write_text(f"candidates: {candidates}\noutput: {folder / 'run'}\n")
+    file.write_text(f"candidates: {candidates}\noutput: {folder / 'run'}\n{PAPER}")
     return load_recipe(file, ["execute.seconds=0.5", "workers=1", "shard_size=2", *overrides])
 
 

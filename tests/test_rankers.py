@@ -8,6 +8,8 @@ from scipy.special import betaln
 from scipy.stats import spearmanr
 
 from codedpo_plugin.rankers import (
+    NO_VALUE,
+    NOT_RUN,
     RANKERS,
     PassMatrix,
     agreement,
@@ -24,10 +26,11 @@ from codedpo_plugin.rankers import (
 SCHEDULES = ["simultaneous", "sequential"]
 
 
-def pass_matrix(passes, outputs=None, task_id="task"):
+def pass_matrix(passes, outputs=None, task_id="task", programs=None):
     passes = np.array(passes, dtype=bool)
     outputs = np.full(passes.shape, -1) if outputs is None else np.array(outputs)
-    return PassMatrix(task_id, passes, outputs)
+    programs = np.arange(len(passes)) if programs is None else np.array(programs)
+    return PassMatrix(task_id, passes, outputs, programs)
 
 
 def random_matrix(n=15, m=12, seed=0):
@@ -148,14 +151,32 @@ def test_agreement_by_hand():
     """No value agrees with nothing; the third column, where nobody returned, is not a call."""
     outputs = [[1, 1, -1, -1], [1, -1, -1, 2], [1, 1, -1, -1]]
     scores = agreement(pass_matrix([[1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 1]], outputs))
-    np.testing.assert_allclose(scores.solutions, [3 / 6, 2 / 6, 3 / 6])
-    np.testing.assert_allclose(scores.tests, [3 / 8, 5 / 8, 0, 3 / 8])
+    np.testing.assert_allclose(scores.solutions, [3 / 6, 2 / 6, 3 / 6], atol=1e-6)
+    np.testing.assert_allclose(scores.tests, [3 / 8, 5 / 8, 0, 3 / 8], atol=1e-6)
+
+
+def test_agreement_counts_a_program_once_however_often_it_was_sampled():
+    """Three copies of one wrong program do not outvote two right ones that differ in text."""
+    outputs = [[7], [7], [7], [1], [1]]
+    scores = agreement(pass_matrix(np.ones((5, 1)), outputs, programs=[0, 0, 0, 1, 2])).solutions
+    assert scores[3] == scores[4] > scores[0]
+
+
+def test_agreement_reads_further_inputs_and_leaves_out_what_was_not_run():
+    outputs = [[1, 5, 6], [1, 5, 6], [1, NOT_RUN, NOT_RUN], [1, 8, NO_VALUE]]
+    scores = agreement(pass_matrix(np.ones((4, 1)), outputs)).solutions
+    np.testing.assert_allclose(scores, [7 / 9, 7 / 9, 1, 5 / 9], atol=1e-5)
+
+
+def test_of_solutions_that_agree_equally_the_one_that_passes_more_is_ahead():
+    scores = agreement(pass_matrix([[1, 0], [1, 1], [0, 0]], [[4, 4]] * 3)).solutions
+    assert scores[1] > scores[0] > scores[2]
 
 
 def test_agreement_does_not_read_expected_values():
     outputs = [[0, 1], [0, 1], [2, 3]]
     right, wrong = pass_matrix(np.ones((3, 2)), outputs), pass_matrix(np.zeros((3, 2)), outputs)
-    assert agreement(right).solutions.tolist() == agreement(wrong).solutions.tolist()
+    np.testing.assert_allclose(agreement(right).solutions, agreement(wrong).solutions, atol=2e-6)
 
 
 def test_random_is_the_same_on_every_machine_and_differs_between_problems_and_seeds():
@@ -214,10 +235,11 @@ def test_self_validation_without_any_pass_is_finite_at_full_damping():
 
 
 def test_a_matrix_whose_parts_do_not_fit_is_refused():
-    with pytest.raises(ValueError, match=r"task-7.*\(3, 2\) and \(2, 3\)"):
-        PassMatrix("task-7", np.ones((2, 3), dtype=bool), np.ones((3, 2), dtype=int))
+    two = np.arange(2)
+    with pytest.raises(ValueError, match=r"task-7.*\(2, 3\), \(3, 2\) and \(2,\)"):
+        PassMatrix("task-7", np.ones((2, 3), dtype=bool), np.ones((3, 2), dtype=int), two)
     with pytest.raises(ValueError, match="bool matrix"):
-        PassMatrix("task-7", np.ones((2, 3), dtype=int), np.ones((2, 3), dtype=int))
+        PassMatrix("task-7", np.ones((2, 3), dtype=int), np.ones((2, 3), dtype=int), two)
 
 
 @pytest.mark.parametrize("name", RANKERS)

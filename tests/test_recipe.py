@@ -21,10 +21,10 @@ def test_shipped_recipes_are_valid(path: Path) -> None:
     load_recipe(path)
 
 
-def test_two_keys_are_enough_and_follow_the_paper(tmp_path: Path) -> None:
+def test_two_keys_are_enough(tmp_path: Path) -> None:
     load(tmp_path, "")
     recipe = load_recipe(tmp_path / "r.yaml")
-    assert recipe.ranker == "self_validation"
+    assert (recipe.ranker, recipe.pairs.selection) == ("agreement", "near_miss")
     assert recipe.candidates == [Path("c.jsonl")]
 
 
@@ -43,7 +43,7 @@ def test_every_key_can_be_overridden(tmp_path: Path) -> None:
         ("execute:\n  seconds: -1\n", r"line 4: execute.seconds: .*greater than 0"),
         ("score:\n  rankers:\n    codt: {}\n", r"line 4: score.rankers: unknown ranker 'codt'; did you mean 'codet'"),
         ("score: {rankers: {codet: {siz: sqrt}}}\n", r"unknown parameter of ranker codet: 'siz'"),
-        ("pairs: {ranker: b4}\n", r"pairs.ranker: 'b4' is not in score.rankers \(self_validation\)"),
+        ("pairs: {ranker: b4}\n", r"pairs.ranker: 'b4' is not in score.rankers \(agreement\)"),
         ("pairs: [\n", "not valid YAML"),
     ],
 )  # fmt: skip

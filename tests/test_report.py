@@ -9,9 +9,21 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from conftest import PAPER
 from rich.console import Console
 
-from codedpo_plugin import candidates, execute, page, pairs, plots, report, score, tables, timing
+from codedpo_plugin import (
+    candidates,
+    execute,
+    page,
+    pairs,
+    plots,
+    probe,
+    report,
+    score,
+    tables,
+    timing,
+)
 from codedpo_plugin.build import STAGES, wanted_key
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.export import Counts
@@ -46,6 +58,11 @@ def problem(task_id, cells, pairs=(), seconds=(), no_correctness=None, no_effici
             "solution_scores": [n / tests for n in passed],
             "test_scores": [sum(line[j] == "passed" for line in outcomes) for j in range(tests)],
         },
+        "probes": [],
+        "probe_tests": [],
+        "probed": [[] for _ in cells],
+        "probe_errors": [[] for _ in cells],
+        "programs": list(range(len(cells))),
         "timed": list(range(len(seconds))),
         "seconds": list(seconds),
         "log_ratio": [0.0] * len(seconds),
@@ -57,6 +74,7 @@ def problem(task_id, cells, pairs=(), seconds=(), no_correctness=None, no_effici
         "pairs": list(pairs),
         "no_correctness": no_correctness,
         "no_efficiency": no_efficiency,
+        "settle": None,
     }
 
 
@@ -102,11 +120,12 @@ def make_run(run: Path, problems=PROBLEMS, shard_size=2) -> Recipe:
     """Write all shards of a run, its recipe and the `dpo` config of its dataset."""
     run.mkdir()
     (run / "recipe.yaml").write_text(
-        f"candidates: c.jsonl\noutput: elsewhere\nshard_size: {shard_size}"
+        f"candidates: c.jsonl\noutput: elsewhere\nshard_size: {shard_size}\n{PAPER}"
     )
     recipe = load_recipe(run / "recipe.yaml").model_copy(update={"output": run})
     schemas = {
         "execute": execute.SCHEMA,
+        "probe": probe.SCHEMA,
         "rank": score.schema(recipe),
         "time": timing.SCHEMA,
         "pairs": pairs.SCHEMA,
