@@ -12,7 +12,7 @@ Rows = Counter[tuple[str, str]]
 
 _MEANINGS = {
     "dpo": "correctness and efficiency pairs (default)",
-    "correctness": "best-ranked against worst-ranked solution",
+    "correctness": "a solution that is likely right against one that is likely wrong",
     "efficiency": "fast against slow, both passing all credible tests",
     "kto": "single completions with a label",
     "sft": "chosen completions",
@@ -59,8 +59,9 @@ def _body(recipe: Recipe, rows: Rows) -> str:
 Preference pairs for a code model, made from its own samples and verified by running them, with
 [codedpo](https://arxiv.org/abs/2410.05605) {__version__}. Every solution of a problem was run
 against every test; solutions and tests were ranked by each other (`{recipe.ranker}`). *Correctness*
-pairs set the best solution against the worst. *Efficiency* pairs set a fast solution against a slow
-one, timed on the tests that the best solution passes. No ground truth was used: pairs can be wrong.
+pairs set the best solution against one that fails (selection `{recipe.pairs.selection}`).
+*Efficiency* pairs set a fast solution against a slow one, timed on the tests that the best
+solution passes. No ground truth was used: pairs can be wrong.
 
 | config | rows | train | test |
 |---|---|---|---|
@@ -68,9 +69,9 @@ one, timed on the tests that the best solution passes. No ground truth was used:
 
 Splits are by problem. `chosen_index` and `rejected_index` are positions in the problem's samples;
 `chosen_seconds` and `rejected_seconds` (efficiency pairs) are CPU time of one pass over the
-credible tests; scores compare only within a problem. `confidence` is the share of the problem's
-solutions that behave as the chosen one (times the certainty that it is faster, in efficiency
-pairs): a measure of agreement, not a calibrated probability.
+credible tests; scores compare only within a problem. `confidence` is the estimated probability that
+a pair is right: chosen right and rejected wrong, or, in efficiency pairs, both right and chosen
+faster. Filter on it for fewer and surer pairs.
 
 ![lengths and speed ratios](pairs.png)
 

@@ -4,7 +4,7 @@ It is a logistic function (`recipe.Calibration`) of the pair's *lead*, which is 
 solutions return, and never of truth:
 
     lead       = standing of chosen - agreement of rejected
-    standing   = agreement + (alike - rival - contested) / 5
+    standing   = agreement + (alike - rival - 2 contested) / 5
     agreement  = mean share of inputs on which the other programs return the same (see `rankers`)
     alike      = share of the solutions that behave as chosen does, on all inputs and tests
     rival      = agreement of the best solution that returns something else on a fifth of inputs
@@ -65,7 +65,7 @@ def evidence(matrix: PassMatrix, best: int) -> Evidence:
     rival = agreement[ran & (shared < 1 - _APART)].max(initial=0.0)
     contested = (matrix.passes & ~matrix.passes[best]).mean(axis=1).max(initial=0.0)
     for_it = alike.sum() / max(ran.sum(), 1)
-    standing = float(agreement[best] + _WEIGHT * (for_it - rival - contested))
+    standing = float(agreement[best] + _WEIGHT * (for_it - rival - 2 * contested))
     tests = outputs[:, : matrix.passes.shape[1]]
     return Evidence(standing, agreement, alike, _differs(tests, best))
 

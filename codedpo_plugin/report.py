@@ -61,6 +61,8 @@ def summarise(
         "dropped": dict(counts.dropped),
         "cells": _cells(tally),
         "ties_at_top": _ties(tally.tied),
+        "correctness": dict(tally.selected),
+        "settle": dict(tally.settle.most_common()),
         "lengths": _lengths(numbers),
         "speed": _speed(numbers, tally),
         "wall_seconds": dict(seconds),
@@ -86,6 +88,11 @@ class _Tally:
     themselves) and `twins_apart` (that would have made a pair) -> problems"""
     why_not: dict[str, Counter[str]] = field(default_factory=lambda: {k: Counter() for k in KINDS})
     """kind -> reason -> problems"""
+    settle: Counter[str] = field(default_factory=Counter)
+    """What would bring a correctness pair -> problems"""
+    selected: Counter[str] = field(default_factory=Counter)
+    """Of correctness pairs: `pairs`, `expected_right` (the sum of confidences) and `near_misses`
+    (rejected passes some test)"""
     cells: Counter[tuple[bool, str]] = field(default_factory=Counter)
     """(test is sealed, outcome) -> cells"""
     errors: Counter[str] = field(default_factory=Counter)
@@ -139,6 +146,12 @@ class _Tally:
         for kind in KINDS:
             if why := row[f"no_{kind}"]:
                 self.why_not[kind][why] += 1
+        if row["settle"]:
+            self.settle[row["settle"]] += 1
+        for pair in row["pairs"]:
+            passed = "passed" in row["outcomes"][pair["rejected_index"]]
+            if pair["kind"] == "correctness":
+                self.selected.update(pairs=1, expected_right=pair["confidence"], near_misses=passed)
         variety = len({outcome for line in row["outcomes"] for outcome in line})
         telling = (len(kinds) == len(KINDS), variety)
         if kinds and (self.example is None or telling > self.example[0]):

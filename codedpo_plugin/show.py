@@ -142,7 +142,7 @@ def explain(pair: Row, view: View) -> str:
             f"tests; solution {rejected} scores {low} and passes {passed[rejected]}"
             f"{_commonest_error(view.row['errors'][rejected])}. "
         )
-        sure = "the share of solutions that behave as the chosen one"
+        sure = "the probability that it is right, by what solutions return (docs/pairs.md)"
     else:
         ratio = pair["rejected_seconds"] / pair["chosen_seconds"]
         why = (
@@ -150,7 +150,7 @@ def explain(pair: Row, view: View) -> str:
             f"{duration(pair['chosen_seconds'])}, solution {rejected} takes "
             f"{duration(pair['rejected_seconds'])}: {ratio:,.2f} times as long. "
         )
-        sure = "the share of solutions that behave as the chosen one, times how sure its lead is"
+        sure = "the probability that both are right, times how sure the lead is"
     return f"{why}Confidence {pair['confidence']:.2f}: {sure}."
 
 

@@ -79,6 +79,15 @@ def facts(summary: Summary) -> dict[str, str]:
         told["skipped"] = "listed in candidates/manifest.json"
     if ties["share"] is not None:
         told["ties"] = f"{ties['share']:.0%} of problems have several solutions with the best score"
+    if selected := summary["correctness"]:
+        pairs = selected["pairs"]
+        told["correctness"] = (
+            f"{selected['expected_right'] / pairs:.0%} of these pairs are expected to be right; "
+            f"in {selected['near_misses'] / pairs:.0%} the rejected one passes some test"
+        )
+    if summary["settle"]:
+        settle = ", ".join(f"{what} {n:,}" for what, n in summary["settle"].items())
+        told["no pair"] = f"what would settle it, by problems: {settle}"
     if lengths["chosen_median"] is not None:
         told["lengths"] = (
             f"median {lengths['chosen_median']:,.0f} characters chosen, "
