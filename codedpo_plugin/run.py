@@ -1,5 +1,6 @@
 """A whole build: read the candidates, run the stages, export, report, say what to type next."""
 
+import itertools
 from collections.abc import Iterable
 
 import yaml
@@ -45,7 +46,7 @@ def stages(
 
 def finish(recipe: Recipe, seconds: dict[str, float], console: Console) -> None:
     """Write dataset and report, print the tables and the next command."""
-    from codedpo_plugin import export, hub, page, report, tables
+    from codedpo_plugin import export, hub, page, report, settle, tables
 
     remove_leftovers(recipe.output)
     counts = export.export(recipe)
@@ -56,6 +57,11 @@ def finish(recipe: Recipe, seconds: dict[str, float], console: Console) -> None:
     path = page.write(recipe, summary)
     dataset = recipe.output / export.FOLDER
     console.print(f"\nreport   {path}\ndataset  {dataset}", markup=False)
+    shards = range(export.finished_shards(recipe))
+    merged = (pipeline.read_merged(recipe.output, ("candidates", "pairs"), i) for i in shards)
+    more = recipe.output / "more.jsonl"
+    if problems := settle.write_more(itertools.chain.from_iterable(merged), more):
+        console.print(f"more     {more}: {problems:,} problems that more samples would settle")
     if recipe.export.push_to_hub:
         address = hub.push(dataset, recipe.export.push_to_hub, private=recipe.export.private)
         console.print(f"pushed   {address}", markup=False)

@@ -16,7 +16,13 @@ from codedpo_plugin.probes import probes_of
 from codedpo_plugin.rankers import NO_VALUE, NOT_RUN, RANKERS, REFUSED, PassMatrix
 from codedpo_plugin.recipe import Calibration, Pairs
 from codedpo_plugin.selection import SELECTIONS, UNSURE, Problem
-from codedpo_plugin.settle import MORE_SOLUTIONS, MORE_TESTS, NONE_RIGHT, what_would_settle
+from codedpo_plugin.settle import (
+    MORE_SOLUTIONS,
+    MORE_TESTS,
+    NONE_RIGHT,
+    what_would_settle,
+    write_more,
+)
 from codedpo_plugin.shards import read_rows
 
 QUIET = Console(quiet=True)
@@ -121,6 +127,18 @@ def test_what_would_settle_a_problem():
     assert what_would_settle(problem([[0] * 4] * 10, [0] * 4)) == MORE_SOLUTIONS
     chaos = [[k, k + 100, k + 200] for k in range(10)]
     assert what_would_settle(problem(chaos, [0, 100, 200])) == NONE_RIGHT
+
+
+def test_problems_that_more_samples_would_settle_are_listed_with_what_they_should_have(tmp_path):
+    row = {"solutions": ["a"] * 15, "tests": ["b"] * 10}
+    wants = [MORE_TESTS, MORE_SOLUTIONS, NONE_RIGHT, None]
+    rows = [row | {"task_id": str(n), "settle": want} for n, want in enumerate(wants)]
+    assert write_more(rows, tmp_path / "more.jsonl") == 2
+    lines = [json.loads(line) for line in (tmp_path / "more.jsonl").read_text().splitlines()]
+    assert lines == [
+        {"task_id": "0", "solutions": 15, "tests": 20},
+        {"task_id": "1", "solutions": 30, "tests": 10},
+    ]
 
 
 def test_tests_that_even_wrong_solutions_pass_are_not_timed():
