@@ -90,6 +90,30 @@ def show(
     module.show(run or _newest_run(), task_id, _console())
 
 
+TrainingRecipes = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Training recipe of TRL, Axolotl or LLaMA-Factory; further files are merged into it.",
+        metavar="RECIPE...",
+    ),
+]
+
+
+@app.command()
+def check(
+    recipes: TrainingRecipes,
+    overrides: Overrides = None,
+    gpus: Annotated[int, typer.Option(min=1, help="GPUs that it will train on, in all.")] = 1,
+    write: Annotated[
+        Path | None, typer.Option(help="Write the merged recipe here, if nothing is wrong.")
+    ] = None,
+) -> None:
+    """Say what would fail in a training run, or quietly go wrong, before it is launched."""
+    from codedpo_plugin import check as module
+
+    module.run(recipes, overrides, gpus, write, _console())
+
+
 @app.command()
 def doctor() -> None:
     """Say what this machine's sandbox enforces and which extras are installed."""
