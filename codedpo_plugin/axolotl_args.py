@@ -1,9 +1,11 @@
 """The `codedpo:` section of an Axolotl recipe. Apart from the plugin, for it needs no Axolotl."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from codedpo_plugin.errors import InputError
 
 
 class CodeDPOSection(BaseModel):
@@ -40,3 +42,27 @@ class CodeDPOArgs(BaseModel):
     """What the plugin adds to Axolotl's own keys."""
 
     codedpo: CodeDPOSection | None = None
+
+
+def section_of(cfg: Any) -> CodeDPOSection:
+    """The checked `codedpo:` section of an Axolotl recipe.
+
+    Raises:
+        InputError: the section is missing or wrong, or the method is one without data.
+    """
+    if cfg.get("rl") not in ("dpo", "kto"):
+        raise InputError(f"rl: {cfg.get('rl')!r}; the codedpo plugin has data for dpo and kto")
+    section = cfg.get("codedpo")
+    if not section:
+        raise InputError(
+            "codedpo: the plugin is named in `plugins`, and there is no `codedpo` section: give "
+            "it `dataset: RUN/dataset` or `recipe: BUILD_RECIPE`"
+        )
+    values = section if isinstance(section, dict) else section.model_dump()
+    try:
+        return CodeDPOSection.model_validate(dict(values))
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(map(str, ('codedpo', *e['loc'])))}: {e['msg']}" for e in error.errors()
+        ]
+        raise InputError("\n".join(lines)) from None

@@ -157,7 +157,12 @@ def _tokens(recipe: TrainingRecipe, rows: Any, console: Console) -> Iterator[Fin
     if "prompt" not in columns or not {"chosen", "completion"} & set(columns):
         yield Finding("warning", "tokens", "not counted: rows without prompt and completion")
         return
-    conversational = not isinstance(rows[0]["prompt"], str)
+    wanted = rows.select_columns([c for c in columns if c in _TEXTS])
+    if recipe.stack == "llamafactory":
+        yield from _named_template(recipe, tokenizer)
+        if tokenizer.chat_template:
+            wanted = wanted.map(lengths.as_messages, load_from_cache_file=False)
+    conversational = not isinstance(wanted[0]["prompt"], str)
     if conversational and not tokenizer.chat_template:
         message = (
             f"{recipe['model']} has no chat template, and the rows are messages: build the dataset "
@@ -166,12 +171,31 @@ def _tokens(recipe: TrainingRecipe, rows: Any, console: Console) -> Iterator[Fin
         yield Finding("error", "template", message)
         return
     limit = int(recipe.number("max_length"))
-    wanted = rows.select_columns([c for c in columns if c in _TEXTS])
-    measured = lengths.measure(
-        lengths.with_progress(wanted, "tokens", console), tokenizer, limit
-    )
-    yield from _about_template(measured, conversational)
+    progress = lengths.with_progress(wanted, "tokens", console)
+    measured = lengths.measure(progress, tokenizer, limit)
+    if recipe.stack != "llamafactory":
+        yield from _about_template(measured, conversational)
     yield from _about_lengths(recipe, measured, limit)
+
+
+def _named_template(recipe: TrainingRecipe, tokenizer: Any) -> Iterator[Finding]:
+    """LLaMA-Factory's template goes by name: held against the tokenizer's own on one exchange."""
+    if not known_keys.installed(recipe):
+        return
+    from llamafactory.data.template import TEMPLATES
+
+    name = recipe.keys.get("template") or "empty"
+    if name not in TEMPLATES or not tokenizer.chat_template:
+        return
+    exchange = [{"role": "user", "content": "1 + 1"}, {"role": "assistant", "content": "2"}]
+    prompt, answer = TEMPLATES[name].encode_oneturn(tokenizer, exchange)
+    theirs = tokenizer.decode(prompt + answer).strip()
+    own = tokenizer.apply_chat_template(exchange, tokenize=False).strip()
+    if theirs == own:
+        yield Finding("ok", "template", f"{name} is the model's own")
+    else:
+        message = f"template: {name} gives {theirs!r}, the model's own is {own!r}"
+        yield Finding("warning", "template", message)
 
 
 _TEXTS = ("prompt", "chosen", "rejected", "completion")

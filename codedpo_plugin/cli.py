@@ -129,10 +129,10 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Version.")
         raise typer.Exit
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Entry point: an error that the user can mend is a message, not a traceback."""
     try:
-        app()
+        app(arguments, prog_name="codedpo")
     except (InputError, InfrastructureError) as error:
         Console(stderr=True, soft_wrap=True).print(f"error: {error}", markup=False, style="red")
         raise SystemExit(2 if isinstance(error, InputError) else 1) from None

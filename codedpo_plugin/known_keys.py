@@ -13,6 +13,8 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic import ValidationError
+
 from codedpo_plugin.training import TrainingRecipe
 
 _REMOVED = {
@@ -100,6 +102,15 @@ def _axolotl(recipe: TrainingRecipe) -> Iterator[str]:
     module = importlib.import_module("axolotl.utils.schemas.config")
     known = set(module.AxolotlInputConfig.model_fields) | {"codedpo"}
     yield from _unknown(recipe, set(recipe.keys) - known, known)
+    placeholder = {} if "datasets" in recipe.keys else {"datasets": [{"path": "codedpo"}]}
+    try:
+        module.AxolotlInputConfig.model_validate(
+            {key: recipe.keys[key] for key in recipe.keys if key in known} | placeholder
+        )
+    except ValidationError as error:
+        for wrong in error.errors():
+            key = ".".join(map(str, wrong["loc"])) or "keys that do not go together"
+            yield f"{key}: {wrong['msg'].removeprefix('Value error, ')}"
 
 
 def _llamafactory(recipe: TrainingRecipe) -> Iterator[str]:

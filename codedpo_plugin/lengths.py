@@ -72,6 +72,12 @@ def content(messages: Any) -> str:
     return messages if isinstance(messages, str) else str(messages[-1]["content"])
 
 
+def as_messages(row: Row) -> Row:
+    """A row of strings as the messages that a chat template takes."""
+    roles = dict.fromkeys(_SIDES, "assistant") | {"prompt": "user"}
+    return {key: [{"role": roles[key], "content": text}] for key, text in row.items()}
+
+
 def _text(tokenizer: Any, prompt: Any, completion: Any = None) -> str:
     """What the model reads: strings joined, with the end token; messages through the template."""
     if isinstance(prompt, str):

@@ -62,9 +62,9 @@ def _trl(recipe: TrainingRecipe) -> dict[str, Any]:
 def _axolotl(recipe: TrainingRecipe) -> dict[str, Any]:
     keys = recipe.keys
     if "codedpo" in keys:
-        from codedpo_plugin.axolotl_args import CodeDPOSection
+        from codedpo_plugin.axolotl_args import section_of
 
-        section = CodeDPOSection.model_validate(keys["codedpo"])
+        section = section_of(keys)
         if section.recipe and not section.folder.exists():
             raise InputError(f"codedpo.recipe: {section.folder} is built when training starts")
         return read(str(section.folder), section.config or recipe.method)
@@ -137,7 +137,7 @@ def _files(files: dict[str, str]) -> dict[str, Any]:
 
 
 def _is_path(name: str) -> bool:
-    """Whether a name can only be a path: hub names have at most one slash, and no dots before it."""
+    """Whether a name can only be a path: names on the hub are `owner/name`."""
     return name.startswith((".", "/", "~")) or name.count("/") != 1 or name.startswith("runs/")
 
 

@@ -1,15 +1,15 @@
 """A tiny random model and a byte-level tokenizer, saved as a model folder.
 
-    python tests/tiny.py FOLDER
+python tests/tiny.py FOLDER
 """
 
 import sys
 from pathlib import Path
 from typing import Any
 
-TEMPLATE = (
-    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
 
@@ -18,15 +18,15 @@ def tiny() -> tuple[Any, Any]:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
 
-    special = ["<|end|>", "<|pad|>", "<|user|>", "<|assistant|>"]
+    special = ["<|im_end|>", "<|pad|>", "<|im_start|>"]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: n for n, token in enumerate([*special, *alphabet])}
     tokenizer = Tokenizer(models.BPE(vocabulary, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|pad|>",
-        additional_special_tokens=special[2:], chat_template=TEMPLATE,
+        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|pad|>",
+        additional_special_tokens=special[2:], chat_template=CHATML,
     )  # fmt: skip
     config = LlamaConfig(
         vocab_size=len(vocabulary), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
