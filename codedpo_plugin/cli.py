@@ -115,6 +115,20 @@ def check(
 
 
 @app.command()
+def plan(
+    recipes: TrainingRecipes,
+    overrides: Overrides = None,
+    gpu: Annotated[str, typer.Option(help="h100, h200, ..., or a size: 48gb.")] = "h100",
+    gpus: Annotated[int, typer.Option(min=1, help="How many, in all.")] = 1,
+) -> None:
+    """Say whether a training recipe fits the GPUs, and what to change if not."""
+    from codedpo_plugin import plan as module
+    from codedpo_plugin import training
+
+    module.plan(training.load(recipes, overrides), gpu, gpus, _console())
+
+
+@app.command()
 def doctor() -> None:
     """Say what this machine's sandbox enforces and which extras are installed."""
     from codedpo_plugin import doctor as module

@@ -87,7 +87,8 @@ def _bad_value(action: argparse.Action, value: Any) -> str | None:
         return f"one value is wanted, not the list {value!r}"
     for item in value if isinstance(value, list) else [value]:
         if action.choices and item not in action.choices:
-            return f"{item!r} is not one of {', '.join(map(str, action.choices))}"
+            quoted = "; YAML reads a bare `no` as false: write 'no' in quotes" * (item is False)
+            return f"{item!r} is not one of {', '.join(map(str, action.choices))}{quoted}"
         if action.type in (int, float):
             try:
                 number = float(item)
