@@ -129,6 +129,19 @@ def plan(
 
 
 @app.command()
+def curves(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of training runs.", metavar="RUN...")],
+    out: Annotated[
+        Path | None, typer.Option(help="The PNG; by default curves.png in the first run.")
+    ] = None,
+) -> None:
+    """Draw chosen and rejected log-probabilities of training runs, and warn of what went wrong."""
+    from codedpo_plugin import curves as module
+
+    module.show(runs, out, _console())
+
+
+@app.command()
 def doctor() -> None:
     """Say what this machine's sandbox enforces and which extras are installed."""
     from codedpo_plugin import doctor as module
