@@ -3,7 +3,7 @@ PYTHON ?= python3
 # The CPU wheel where one is at hand; any torch >= 2.11 will do.
 TORCH ?= torch==2.13.0
 
-.PHONY: install install-dev quickstart test lint clean
+.PHONY: install install-dev quickstart test test-deepspeed test-axolotl test-llamafactory lint clean
 
 install: .venv/installed
 
@@ -25,10 +25,43 @@ quickstart: install  ## build a preference dataset from the example in examples/
 test: install-dev lint  ## lint, types and the test suite
 	.venv/bin/pytest
 
+# The stacks exclude one another: an environment for each, made once (4.4 and 2.1 GB).
+.venv-axolotl/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-axolotl
+	.venv-axolotl/bin/pip install --quiet $(TORCH)
+	.venv-axolotl/bin/pip install --quiet axolotl==0.19.0
+	.venv-axolotl/bin/pip install --quiet --editable . pytest
+	touch $@
+
+# LLaMA-Factory imports torchaudio and wants torchvision; where torch is the CPU wheel, those of PyPI
+# do not load, and these stand in for them.
+.venv-llamafactory/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-llamafactory
+	.venv-llamafactory/bin/pip install --quiet $(TORCH) setuptools
+	.venv-llamafactory/bin/pip install --quiet ./tests/stacks/stubs/torchaudio ./tests/stacks/stubs/torchvision
+	.venv-llamafactory/bin/pip install --quiet llamafactory==0.9.5
+	.venv-llamafactory/bin/pip install --quiet --editable . pytest
+	touch $@
+
+.venv-deepspeed/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-deepspeed
+	.venv-deepspeed/bin/pip install --quiet $(TORCH)
+	.venv-deepspeed/bin/pip install --quiet --editable '.[deepspeed]' pytest
+	touch $@
+
+test-deepspeed: .venv-deepspeed/installed  ## ZeRO-2 and ZeRO-3 on two CPU ranks
+	.venv-deepspeed/bin/pytest tests/stacks/test_deepspeed.py
+
+test-axolotl: .venv-axolotl/installed  ## the plugin and its recipes in Axolotl itself
+	.venv-axolotl/bin/pytest tests/stacks/test_axolotl.py
+
+test-llamafactory: .venv-llamafactory/installed  ## the recipes in LLaMA-Factory itself
+	.venv-llamafactory/bin/pytest tests/stacks/test_llamafactory.py
+
 lint: install-dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv .venv-axolotl .venv-deepspeed .venv-llamafactory runs

@@ -131,6 +131,57 @@ def show(
     module.show(run or _newest_run(), task_id, _console())
 
 
+TrainingRecipes = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Training recipe of TRL, Axolotl or LLaMA-Factory; further files are merged into it.",
+        metavar="RECIPE...",
+    ),
+]
+
+
+@app.command()
+def check(
+    recipes: TrainingRecipes,
+    overrides: Overrides = None,
+    gpus: Annotated[int, typer.Option(min=1, help="GPUs that it will train on, in all.")] = 1,
+    write: Annotated[
+        Path | None, typer.Option(help="Write the merged recipe here, if nothing is wrong.")
+    ] = None,
+) -> None:
+    """Say what would fail in a training run, or quietly go wrong, before it is launched."""
+    from codedpo_plugin import check as module
+
+    module.run(recipes, overrides, gpus, write, _console())
+
+
+@app.command()
+def plan(
+    recipes: TrainingRecipes,
+    overrides: Overrides = None,
+    gpu: Annotated[str, typer.Option(help="h100, h200, ..., or a size: 48gb.")] = "h100",
+    gpus: Annotated[int, typer.Option(min=1, help="How many, in all.")] = 1,
+) -> None:
+    """Say whether a training recipe fits the GPUs, and what to change if not."""
+    from codedpo_plugin import plan as module
+    from codedpo_plugin import training
+
+    module.plan(training.load(recipes, overrides), gpu, gpus, _console())
+
+
+@app.command()
+def curves(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of training runs.", metavar="RUN...")],
+    out: Annotated[
+        Path | None, typer.Option(help="The PNG; by default curves.png in the first run.")
+    ] = None,
+) -> None:
+    """Draw chosen and rejected log-probabilities of training runs, and warn of what went wrong."""
+    from codedpo_plugin import curves as module
+
+    module.show(runs, out, _console())
+
+
 @app.command()
 def doctor() -> None:
     """Say what this machine's sandbox enforces and which extras are installed."""
@@ -146,10 +197,10 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Version.")
         raise typer.Exit
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Entry point: an error that the user can mend is a message, not a traceback."""
     try:
-        app()
+        app(arguments, prog_name="codedpo")
     except (InputError, InfrastructureError) as error:
         Console(stderr=True, soft_wrap=True).print(f"error: {error}", markup=False, style="red")
         raise SystemExit(2 if isinstance(error, InputError) else 1) from None

@@ -1,0 +1,111 @@
+"""Axolotl plugin: a built dataset, or a build, as the training data of `rl: dpo` and `rl: kto`.
+
+    plugins: [codedpo_plugin.axolotl.CodeDPOPlugin]
+    codedpo:
+      recipe: recipes/build/mine.yaml     # or dataset: runs/mine/dataset
+    rl: dpo
+
+Rows reach TRL as messages and are templated there once: Axolotl's own strategies cut code that
+ends in white space, and double the begin-of-text token of some tokenizers. Axolotl's cache of
+prepared data, which goes by path, is not used: what is stale is decided by content.
+"""
+
+import hashlib
+import math
+from pathlib import Path
+from typing import Any
+
+from axolotl.common.datasets import TrainDatasetMeta
+from axolotl.integrations.base import BasePlugin
+
+from codedpo_plugin.axolotl_args import CodeDPOSection, section_of
+from codedpo_plugin.errors import InputError
+from codedpo_plugin.training_data import COLUMNS
+
+
+class CodeDPOPlugin(BasePlugin):  # type: ignore[misc]
+    """Named in `plugins:`; its section is `codedpo:`."""
+
+    def register(self, cfg: Any) -> None:
+        """Check the section while the recipe is still raw.
+
+        Raises:
+            InputError: Axolotl shows it and stops (an ImportError it would only log).
+        """
+        section_of(cfg)
+        if cfg.get("datasets"):
+            raise InputError("datasets: the codedpo plugin brings the data; remove this key")
+        cfg["datasets"] = [{"path": "codedpo"}]  # never read: Axolotl's schema wants one
+
+    def get_input_args(self) -> str:
+        """The class that adds `codedpo:` to Axolotl's schema."""
+        return "codedpo_plugin.axolotl_args.CodeDPOArgs"
+
+    def load_datasets(self, cfg: Any, preprocess: bool = False) -> Any:
+        """The rows to train on, and those of the test split where the recipe evaluates.
+
+        Runs on every rank: the first one there builds, the others wait for it.
+        """
+        section = section_of(cfg)
+        splits = load(section, cfg["rl"])
+        train = splits["train"]
+        evaluates = cfg.get("eval_steps") or cfg.get("evals_per_epoch") or cfg.get("eval_strategy")
+        steps = math.ceil(len(train) * (cfg.get("num_epochs") or 1) / (cfg.get("batch_size") or 1))
+        return TrainDatasetMeta(
+            train_dataset=train,
+            eval_dataset=splits.get("test") if evaluates else None,
+            total_num_steps=cfg.get("max_steps") or steps,
+        )
+
+
+def load(section: CodeDPOSection, method: str) -> dict[str, Any]:
+    """Split name -> rows, built first if need be.
+
+    Raises:
+        InputError: no such dataset, or it has not the columns of the method.
+    """
+    from codedpo_plugin import training_data
+
+    if section.recipe is not None:
+        build_once(section.recipe)
+    splits = training_data.read(str(section.folder), section.config or method)
+    columns = COLUMNS[method]
+    for rows in splits.values():
+        if missing := set(columns) - set(rows.column_names):
+            raise InputError(f"codedpo.config: no column {', '.join(missing)}, for rl: {method}")
+    return {name: rows.select_columns(list(columns)) for name, rows in splits.items()}
+
+
+def build_once(path: Path) -> None:
+    """Build, unless the dataset there was made from the same recipe and the same candidates."""
+    from filelock import FileLock
+    from rich.console import Console
+
+    from codedpo_plugin import run
+    from codedpo_plugin.recipe import load_recipe
+
+    recipe = load_recipe(path)
+    recipe.output.mkdir(parents=True, exist_ok=True)
+    made_from = recipe.output / "dataset.key"
+    with FileLock(recipe.output / ".build.lock"):
+        key = _content_key(recipe)
+        if made_from.exists() and made_from.read_text() == key:
+            return
+        run.build(recipe, (1, 1), Console(stderr=True))
+        made_from.write_text(key)
+
+
+def _content_key(recipe: Any) -> str:
+    """A hash of the recipe's settings and of what the candidate files hold."""
+    from codedpo_plugin import __version__
+    from codedpo_plugin.shards import key_of
+
+    digests = []
+    for path in recipe.candidates:
+        try:
+            with open(path, "rb") as file:
+                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}; `candidates` names it") from None
+    settings = recipe.model_dump(mode="json", exclude={"candidates", "workers"})
+    return key_of(__version__, settings, digests)

@@ -1,0 +1,68 @@
+"""The `codedpo:` section of an Axolotl recipe. Apart from the plugin, for it needs no Axolotl."""
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from codedpo_plugin.errors import InputError
+
+
+class CodeDPOSection(BaseModel):
+    """Where the preference data comes from: a finished dataset, or a build recipe."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    dataset: Path | None = None
+    """A dataset folder that `codedpo build` wrote."""
+    recipe: Path | None = None
+    """A build recipe: built (or gone on with) before training, and taken as it is while neither
+    the recipe nor its candidates change."""
+    config: Literal["dpo", "correctness", "efficiency", "kto"] | None = None
+    """The configuration of the dataset; by default the one of `rl`."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.dataset is None) == (self.recipe is None):
+            raise ValueError("give one of `dataset` (a folder) and `recipe` (a build recipe)")
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """The dataset folder."""
+        if self.dataset is not None:
+            return self.dataset
+        from codedpo_plugin.recipe import load_recipe
+
+        assert self.recipe is not None
+        return load_recipe(self.recipe).output / "dataset"
+
+
+class CodeDPOArgs(BaseModel):
+    """What the plugin adds to Axolotl's own keys."""
+
+    codedpo: CodeDPOSection | None = None
+
+
+def section_of(cfg: Any) -> CodeDPOSection:
+    """The checked `codedpo:` section of an Axolotl recipe.
+
+    Raises:
+        InputError: the section is missing or wrong, or the method is one without data.
+    """
+    if cfg.get("rl") not in ("dpo", "kto"):
+        raise InputError(f"rl: {cfg.get('rl')!r}; the codedpo plugin has data for dpo and kto")
+    section = cfg.get("codedpo")
+    if not section:
+        raise InputError(
+            "codedpo: the plugin is named in `plugins`, and there is no `codedpo` section: give "
+            "it `dataset: RUN/dataset` or `recipe: BUILD_RECIPE`"
+        )
+    values = section if isinstance(section, dict) else section.model_dump()
+    try:
+        return CodeDPOSection.model_validate(dict(values))
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(map(str, ('codedpo', *e['loc'])))}: {e['msg']}" for e in error.errors()
+        ]
+        raise InputError("\n".join(lines)) from None
