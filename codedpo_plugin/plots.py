@@ -222,7 +222,7 @@ def training_curves(
         "margin of rewards": (("rewards/margins", _RATIO),),
         "loss": (("loss", _NEUTRAL),),
     }
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure((1.5 * _WIDTH, 2.9 * len(runs)), layout="constrained")
         grid = figure.subplots(len(runs), len(panels), squeeze=False, sharex="row")
         for line, (name, series) in zip(grid, runs.items(), strict=True):

@@ -5,8 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
+
+_SECONDS = 300  # after which ranks that have not saved a model are killed
 
 
 def losses(launch: list[str], config: Path, output: Path, **environment: str) -> list[float]:
@@ -22,16 +25,23 @@ def losses(launch: list[str], config: Path, output: Path, **environment: str) ->
     )  # fmt: skip
     assert process.stdout
     said = []
+    stop = threading.Timer(_SECONDS, _kill, [process])
+    stop.start()
     for line in process.stdout:
         said.append(line)
         if "Model saved to" in line:
             break
-    try:
+    with suppress(subprocess.TimeoutExpired):
         process.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+    stop.cancel()
+    _kill(process)
     states = sorted(output.glob("checkpoint-*/trainer_state.json"))
     assert states, "".join(said)[-3000:]
     history = json.loads(states[-1].read_text())["log_history"]
     return [entry["loss"] for entry in history if "loss" in entry]
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """End a launcher and its ranks."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
