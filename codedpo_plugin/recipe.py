@@ -8,10 +8,18 @@ The smallest recipe names its input and its output; every other key has the defa
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from codedpo_plugin import rankers
 from codedpo_plugin.errors import InputError
@@ -111,6 +119,62 @@ class Export(Section):
     """Dataset repository to push to, `owner/name`; nothing is pushed by default."""
     private: bool = True
     """Whether a repository made by `push_to_hub` is private."""
+
+
+class Prices(Section):
+    """What a model costs, per million tokens, in any one currency."""
+
+    prompt: float = Field(0.0, ge=0)
+    completion: float = Field(0.0, ge=0)
+
+
+class Sampling(Section):
+    """Which model writes, and how it is asked."""
+
+    backend: Literal["openai", "transformers"] = "openai"
+    """`openai`: any server of that protocol (vLLM, SGLang, TGI, `transformers serve`, a hosted
+    API). `transformers`: in this process, for one small GPU or a CPU."""
+    model: str = Field(min_length=1)
+    """The name that the server knows it by; for `transformers`, a local folder or a hub id."""
+    base_url: str = "http://localhost:8000/v1"
+    api_key_env: str | None = None
+    """Environment variable that holds the key; a server of one's own mostly needs none."""
+    temperature: float = Field(0.8, ge=0)
+    """0 is greedy."""
+    top_p: float = Field(0.95, gt=0, le=1)
+    max_tokens: int = Field(1024, ge=1)
+    stop: list[str] = []
+    """Texts that end a sample."""
+    seed: int | None = None
+    """Sent to the server where it is set; sampling in process is reproducible in any case."""
+    extra_body: dict[str, Any] = {}
+    """Further fields of each request, such as `top_k`."""
+    choices: int = Field(8, ge=1)
+    """Most samples asked for in one request."""
+    max_concurrency: int = Field(64, ge=1)
+    """Requests at a time, at most; fewer where more do not make the server any faster."""
+    timeout: float = Field(600.0, gt=0)
+    """Seconds that one request may take."""
+    retries: int = Field(6, ge=0)
+    """Further attempts at a request that failed by a fault of server or network."""
+    prices: Prices = Prices()
+    budget: float | None = Field(None, gt=0)
+    """Sampling stops before what it has cost, over all runs on the same cache, exceeds this."""
+    batch: int = Field(64, ge=1)
+    """Sequences at a time (`transformers`); halved where the memory does not suffice."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _without_secrets(cls, value: str) -> str:
+        if "@" in value.partition("://")[2].partition("/")[0]:
+            raise ValueError("holds a password; name an environment variable in `api_key_env`")
+        return value
+
+    @model_validator(mode="after")
+    def _priced(self) -> Self:
+        if self.budget and not (self.prices.prompt or self.prices.completion):
+            raise ValueError("`budget` needs `prices`, per million tokens")
+        return self
 
 
 def _as_list(value: Any) -> Any:
