@@ -4,6 +4,8 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Prices, Sampling
@@ -25,9 +27,19 @@ class Ask:
 
     def request(self, settings: Sampling) -> str:
         """A hash of all that decides how the samples are distributed; the `n` does not."""
-        sent = settings.model_dump(include={"model", "temperature", "top_p", "max_tokens", "stop"})
-        text = json.dumps([self.prompt, sent, settings.extra_body], sort_keys=True)
+        sent = settings.model_dump(include={"temperature", "top_p", "max_tokens", "stop"})
+        parts = [_identity(settings), self.prompt, sent, settings.extra_body]
+        text = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def _identity(settings: Sampling) -> list[Any]:
+    """The model's name, and for a folder the state of its files: it may be trained again."""
+    folder = Path(settings.model)
+    if settings.backend != "transformers" or not folder.is_dir():
+        return [settings.model]
+    states = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
+    return [str(folder.resolve()), [(name, s.st_size, s.st_mtime_ns) for name, s in states]]
 
 
 @dataclass(frozen=True)
