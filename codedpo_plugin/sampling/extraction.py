@@ -63,17 +63,16 @@ def parsed(source: str) -> ast.Module | None:
         return None
 
 
-def names_bound(node: ast.AST) -> set[str]:
+def names_bound(statement: ast.AST) -> set[str]:
     """Names that a statement binds where it stands."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return {node.name}
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
-    return {
-        part.id
-        for part in ast.walk(node)
-        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
-    }
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {statement.name}
+    return names_bound_within(statement)
+
+
+def names_bound_within(tree: ast.AST) -> set[str]:
+    """Names that are bound anywhere in a tree."""
+    return {name for node in ast.walk(tree) for name in _bound(node)}
 
 
 def names_used(node: ast.AST) -> set[str]:
@@ -134,8 +133,7 @@ def _with_needed(blocks: list[str], index: int) -> str:
     tree = parsed(blocks[index])
     if tree is None:
         return blocks[index]
-    own = {name for node in ast.walk(tree) for name in _bound_anywhere(node)}
-    missing = names_used(tree) - own
+    missing = names_used(tree) - names_bound_within(tree)
     needed = [
         block
         for block in blocks[:index]
@@ -144,17 +142,18 @@ def _with_needed(blocks: list[str], index: int) -> str:
     return "\n\n".join([*needed, blocks[index]])
 
 
-def _bound_anywhere(node: ast.AST) -> set[str]:
+def _bound(node: ast.AST) -> set[str]:
+    """Names that this very node binds."""
+    if isinstance(node, ast.Name):
+        return {node.id} if isinstance(node.ctx, ast.Store) else set()
     if isinstance(node, ast.arg):
         return {node.arg}
-    if isinstance(node, ast.ExceptHandler):
+    if isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
         return {node.name} if node.name else set()
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import):
-        return names_bound(node)
-    if isinstance(node, ast.ImportFrom):
-        return names_bound(node)
-    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-        return {node.id}
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
     return set()
 
 

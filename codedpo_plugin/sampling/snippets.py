@@ -2,6 +2,7 @@
 
 import ast
 import copy
+from typing import TypeGuard
 
 from codedpo_plugin.sampling.extraction import names_bound, names_used, parsed, python_blocks
 
@@ -17,7 +18,7 @@ def snippets_of(text: str, entry_point: str | None) -> list[str]:
     """
     snippets: dict[str, None] = {}
     for block in _runs(python_blocks(text)):
-        snippets.update(dict.fromkeys(_snippets(block, [], entry_point)))
+        snippets.update(dict.fromkeys(split_tests(block, [], entry_point)))
     return list(snippets)
 
 
@@ -26,7 +27,7 @@ def calls_of(text: str, entry_point: str) -> list[str]:
     calls: dict[str, None] = {}
     for block in python_blocks(text):
         for node in ast.walk(parsed(block) or ast.Module([], [])):
-            if _is_call(node, entry_point) and names_used(node) <= {entry_point}:
+            if is_call(node, entry_point) and names_used(node) <= {entry_point}:
                 calls[ast.unparse(node)] = None
     return list(calls)
 
@@ -36,8 +37,8 @@ def _runs(blocks: list[str]) -> list[list[ast.stmt]]:
     return [[node for block in blocks for node in (parsed(block) or ast.Module([], [])).body]]
 
 
-def _snippets(body: list[ast.stmt], setup: list[ast.stmt], entry_point: str | None) -> list[str]:
-    """Snippets of a list of statements; `setup` has run before these."""
+def split_tests(body: list[ast.stmt], setup: list[ast.stmt], entry_point: str | None) -> list[str]:
+    """Snippets of a list of statements, of which `setup` has run before these."""
     found = []
     setup = list(setup)
     for node in body:
@@ -45,7 +46,7 @@ def _snippets(body: list[ast.stmt], setup: list[ast.stmt], entry_point: str | No
             continue
         if isinstance(node, _Function) and node.name.startswith("test"):
             if not _parameters(node):
-                found += _snippets(node.body, setup, entry_point)
+                found += split_tests(node.body, setup, entry_point)
         elif isinstance(node, ast.Assert) or _asserts_inside(node):
             snippet = _snippet(node, setup, entry_point)
             if snippet:
@@ -114,7 +115,8 @@ class _Inline(ast.NodeTransformer):
         return self.value if node.id == self.name else node
 
 
-def _is_call(node: ast.AST, name: str) -> bool:
+def is_call(node: ast.AST, name: str) -> TypeGuard[ast.Call]:
+    """Whether a node calls a function of this name."""
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
 
 
