@@ -14,7 +14,6 @@ from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.sandbox.client import Sandbox
 from codedpo_plugin.shards import remove_leftovers, replacing
 
-
 FIRST_HALF = ("seeds", "problems", "generate")
 
 
@@ -50,8 +49,8 @@ def first_half(
     if part[1] > 1:
         if front.manifest(recipe.output, generate.STAGE) is None:
             raise InputError(
-                f"{recipe.output}: sampling is not done in parts; run `codedpo build` with "
-                "`--shard 1/1`, or `codedpo seeds`, `problems` and `generate`, once before the parts"
+                f"{recipe.output}: candidates are not made in parts; run `codedpo seeds`, "
+                "`codedpo problems` and `codedpo generate` once, before the parts"
             )
         return {}
     modules = {"seeds": seeds, "problems": problems, "generate": generate}
