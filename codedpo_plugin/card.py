@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from codedpo_plugin import __version__, plots
+from codedpo_plugin import __version__, front, plots
 from codedpo_plugin.recipe import Recipe
 
 Rows = Counter[tuple[str, str]]
@@ -61,6 +61,7 @@ Preference pairs for a code model, made from its own samples and verified by run
 against every test; solutions and tests were ranked by each other (`{recipe.ranker}`). *Correctness*
 pairs set the best solution against the worst. *Efficiency* pairs set a fast solution against a slow
 one, timed on the tests that the best solution passes. No ground truth was used: pairs can be wrong.
+{front.origin(recipe.output)}
 
 | config | rows | train | test |
 |---|---|---|---|

@@ -19,6 +19,7 @@ from codedpo_plugin.errors import InputError
 from codedpo_plugin.shards import Row, replacing
 
 CACHE = "samples.sqlite"
+STAGES = ("seeds", "problems", "generated")
 
 
 @dataclass
@@ -68,6 +69,36 @@ def write(run: Path, stage: str, file: str, rows: Iterable[Row], tally: Tally, k
     }
     with replacing(run / stage / "manifest.json") as out:
         out.write(json.dumps(made, indent=1).encode())
+
+
+def summary(run: Path) -> dict[str, Any]:
+    """The manifests of the stages that there are, for the report."""
+    made = {stage: manifest(run, stage) for stage in STAGES}
+    return {
+        stage: {name: value for name, value in one.items() if name != "key"}
+        for stage, one in made.items()
+        if one
+    }
+
+
+def origin(run: Path) -> str:
+    """Where the problems come from and who wrote the candidates, in a few sentences; or nothing."""
+    made = summary(run)
+    said = []
+    if licenses := made.get("seeds", {}).get("licenses"):
+        told = ", ".join(f"{name} ({count:,})" for name, count in licenses.items())
+        said.append(f"Problems were made of functions in source code under these licences: {told}.")
+    if usage := made.get("generated", {}).get("usage"):
+        said.append(f"Written by {', '.join(dict.fromkeys(one['model'] for one in usage))}.")
+        dropped = len(made["generated"].get("contaminated", []))
+        dropped += len(made.get("problems", {}).get("contaminated", []))
+        names = made["generated"].get("benchmarks")
+        said.append(
+            f"Decontaminated against {', '.join(names)}: {dropped:,} problems dropped."
+            if names
+            else "Not decontaminated against any benchmark."
+        )
+    return " ".join(said)
 
 
 def read(run: Path, stage: str, file: str, command: str) -> list[Row]:

@@ -74,6 +74,8 @@ def run(recipe: Recipe, console: Console) -> None:
     tally = front.Tally()
     with Cache(recipe.output / front.CACHE, read_only=True) as cache:
         tally.notes["usage"] = cache.totals()
+    # A benchmark is named by its file alone: where it lay is nobody's business.
+    tally.notes["benchmarks"] = [Path(name).name for name in recipe.decontaminate.benchmarks]
     kept = tally.keep(_candidates(recipe, shards, tally))
     front.write(recipe.output, STAGE, FILE, kept, tally, key)
     front.say(console, "candidates", tally)

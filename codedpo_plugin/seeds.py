@@ -13,7 +13,8 @@ Reads sources, writes `RUN/seeds/seeds.jsonl`:
 import ast
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 
@@ -52,10 +53,17 @@ def run(recipe: Recipe, console: Console) -> None:
     tally = front.Tally()
     with console.status("seeds: reading sources"):
         rows = itertools.islice(tally.keep(find_seeds(settings)), settings.limit)
-        front.write(recipe.output, STAGE, FILE, rows, tally, key)
+        front.write(recipe.output, STAGE, FILE, _with_licenses(rows, tally), tally, key)
     front.say(console, "seeds", tally)
     if not tally.kept:
         raise InputError(f"{recipe.output / STAGE}: no function in the sources can be a seed")
+
+
+def _with_licenses(rows: Iterable[Row], tally: front.Tally) -> Iterator[Row]:
+    counts = tally.notes.setdefault("licenses", Counter())
+    for row in rows:
+        counts[row["license"] or "unknown"] += 1
+        yield row
 
 
 def find_seeds(settings: Seeds) -> Iterator[Row | str]:

@@ -30,6 +30,7 @@ class Stub:
         self.ignore_n = False
         self.same = False
         self.running = self.most_running = 0
+        self.url = ""
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -22,9 +22,11 @@ def train(
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)
+    torch.set_num_threads(1)  # more would only fight for the cores
     chance = random.Random(seed)
     tokenizer = make_tokenizer([text for pair in pairs for text in pair])
     rows = [encode(prompt, completion, tokenizer) for prompt, completion in pairs]
+    rows.sort(key=lambda row: len(row[0]))
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=width, intermediate_size=2 * width,
         num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=4,
@@ -35,7 +37,8 @@ def train(
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
     for _ in range(steps):
-        batch = chance.sample(rows, min(16, len(rows)))
+        start = chance.randrange(-4, len(rows) - 4)  # neighbours are of like length: little padding
+        batch = rows[max(0, start) : start + 8]
         loss = model(**collate(batch, tokenizer.pad_token_id)).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
