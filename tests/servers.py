@@ -14,24 +14,23 @@ from stub_server import Stub
 @contextlib.contextmanager
 def serving(stub: Stub) -> Iterator[str]:
     """Serve while the block runs; yields the address, which is `stub.url` too."""
-    loop = asyncio.new_event_loop()
-    ready = threading.Event()
+    ready, over = threading.Event(), asyncio.Event()
+    loops = []
 
     async def serve() -> None:
-        server = await asyncio.start_server(stub.handle, "127.0.0.1", 0)
-        stub.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-        ready.set()
-        with contextlib.suppress(asyncio.CancelledError):
-            await server.serve_forever()
+        async with await asyncio.start_server(stub.handle, "127.0.0.1", 0) as server:
+            stub.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+            loops.append(asyncio.get_running_loop())
+            ready.set()
+            await over.wait()
 
-    task = loop.create_task(serve())
-    thread = threading.Thread(target=lambda: loop.run_until_complete(task), daemon=True)
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
     ready.wait()
     try:
         yield stub.url
     finally:
-        loop.call_soon_threadsafe(task.cancel)
+        loops[0].call_soon_threadsafe(over.set)
         thread.join()
 
 
