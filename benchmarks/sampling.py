@@ -118,9 +118,10 @@ def kills(requests: int, times: int) -> None:
             retries = base.execute("SELECT total(retries) FROM requests").fetchone()[0]
     print(
         f"{requests:,} wanted, {times} kills, {time.perf_counter() - started:.0f} s: "
-        f"{len(kept):,} kept, {len(kept) - len(set(kept))} of them twice; {retries:,.0f} requests sent again for a "
-        f"fault; {len(set(sent) - set(kept))} sent by the server and not kept (on their way at a "
-        f"kill, 8 at most each time)"
+        f"{len(kept):,} kept, {len(kept) - len(set(kept))} of them twice; "
+        f"{retries:,.0f} requests sent again for a fault; "
+        f"{len(set(sent) - set(kept))} sent by the server and not kept "
+        "(on their way at a kill, 8 at most each time)"
     )
 
 

@@ -211,7 +211,7 @@ class Seeds(Section):
     max_lines: int = Field(60, ge=1)
     """Lines of a function, without blank ones and docstring."""
     max_file_kb: int = Field(1024, ge=1)
-    near_duplicates: float = Field(0.7, gt=0, le=1)
+    near_duplicates: float = Field(0.7, ge=0.2, le=0.95)
     """Functions (and problems) whose word 5-grams have this Jaccard similarity count as one."""
     limit: int | None = Field(None, ge=1)
     """Stop after so many seeds."""
