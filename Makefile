@@ -16,7 +16,7 @@ install-dev: .venv/installed-dev
 
 .venv/installed-dev: .venv/installed
 	.venv/bin/pip install --quiet $(TORCH)
-	.venv/bin/pip install --quiet --editable '.[dev,train]'
+	.venv/bin/pip install --quiet --editable '.[dev,sample,train]'
 	touch $@
 
 quickstart: install  ## build a preference dataset from the example in examples/

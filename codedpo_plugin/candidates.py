@@ -68,7 +68,7 @@ def ingest(recipe: Recipe) -> dict[str, Any]:
     if shard:
         _write(recipe, manifest, shard)
     if not manifest["problems"]:
-        names = ", ".join(map(str, recipe.candidates))
+        names = ", ".join(map(str, recipe.candidate_files))
         raise InputError(f"{names}: no problem here has both solutions and tests")
     _remove_stale(recipe.output, manifest["shards"])
     with replacing(folder / "manifest.json") as file:
@@ -94,11 +94,16 @@ def read_manifest(run: Path) -> dict[str, Any] | None:
 
 def _made_from(recipe: Recipe) -> list[Any]:
     files = []
-    for path in recipe.candidates:
+    for path in recipe.candidate_files:
         try:
             status = path.stat()
         except OSError as error:
-            raise InputError(f"{path}: {error.strerror}; `candidates` names it") from None
+            mend = (
+                "run `codedpo generate`, or `codedpo build`, first"
+                if recipe.generates
+                else "`candidates` names it"
+            )
+            raise InputError(f"{path}: {error.strerror}; {mend}") from None
         files.append([str(path), status.st_size, status.st_mtime_ns])
     return [files, recipe.shard_size, recipe.execute.max_tests]
 
@@ -116,8 +121,8 @@ def _write(recipe: Recipe, manifest: dict[str, Any], rows: list[Row]) -> None:
 def _checked_rows(recipe: Recipe, manifest: dict[str, Any]) -> Iterator[Row]:
     """Rows in the columns of `SCHEMA`; what is skipped or cut is counted in the manifest."""
     seen: dict[str, str] = {}
-    for path in recipe.candidates:
-        for number, raw in _read(path):
+    for path in recipe.candidate_files:
+        for number, raw in read_file(path):
             place = f"{path}, line {number}"
             row = _checked(raw, place)
             task_id = row["task_id"]
@@ -183,7 +188,7 @@ def _clean(value: Any) -> Any:
     return [_clean(item) for item in value] if isinstance(value, list) else value
 
 
-def _read(path: Path) -> Iterator[tuple[int, Any]]:
+def read_file(path: Path) -> Iterator[tuple[int, Any]]:
     """(line or row number from 1, row) of one file."""
     return _read_parquet(path) if path.suffix == ".parquet" else _read_jsonl(path)
 

@@ -46,6 +46,24 @@ def build(
 
 
 @app.command()
+def seeds(recipe: RecipePath, overrides: Overrides = None) -> None:
+    """Find functions in source code that problems can be made of."""
+    _first_half("seeds", recipe, overrides)
+
+
+@app.command()
+def problems(recipe: RecipePath, overrides: Overrides = None) -> None:
+    """Have a model make problems of the seeds."""
+    _first_half("problems", recipe, overrides)
+
+
+@app.command()
+def generate(recipe: RecipePath, overrides: Overrides = None) -> None:
+    """Sample solutions and tests of the problems from a model."""
+    _first_half("generate", recipe, overrides)
+
+
+@app.command()
 def execute(recipe: RecipePath, overrides: Overrides = None, shard: Part = "1/1") -> None:
     """Run every solution against every test."""
     _stage("execute", recipe, overrides, shard)
@@ -210,6 +228,15 @@ def _stage(name: str, recipe: Path, overrides: list[str] | None, shard: str) -> 
     from codedpo_plugin import run
 
     run.stages([name], _load(recipe, overrides), _part(shard), _console())
+
+
+def _first_half(name: str, path: Path, overrides: list[str] | None) -> None:
+    from codedpo_plugin import run
+
+    recipe = _load(path, overrides)
+    if not recipe.generates:
+        raise InputError(f"{path}: starts from candidates; there is nothing to do for `{name}`")
+    run.first_half([name], recipe, (1, 1), _console())
 
 
 def _load(path: Path, overrides: list[str] | None) -> "Recipe":

@@ -34,6 +34,7 @@ _MENDS = {
 }
 
 _EXTRAS = {
+    "sample": ("openai", "datasketch"),
     "train": ("trl", "transformers", "accelerate", "datasets", "peft", "torch"),
     "dev": ("pytest", "ruff", "mypy"),
 }

@@ -16,7 +16,9 @@ from codedpo_plugin.build import read_merged
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.shards import Row, replacing
 from codedpo_plugin.show import View, cut_code, explain, plain
-from codedpo_plugin.tables import Rows, facts, tables
+from codedpo_plugin.tables import Rows, facts, first_half, tables
+
+_CONTAMINATED = 100  # dropped problems that are shown; report.json has all
 
 
 def write(recipe: Recipe, summary: report.Summary) -> Path:
@@ -49,6 +51,7 @@ def page(recipe: Recipe, summary: report.Summary) -> str:
             f"{machine['cores']} cores · {machine['platform']}"
         ),
         tiles=_tiles(summary),
+        first_half=_first_half(summary["first_half"]),
         problems=problems,
         pairs=pairs,
         pairs_plot=plots.pairs(samples["chosen"], samples["rejected"], samples["ratios"]),
@@ -79,6 +82,23 @@ def _html_table(data: Rows, kind: str = "numbers") -> str:
     head = f"<thead>{line('th', data.head)}</thead>" if any(data.head) else ""
     body = "\n".join(line("td", row) for row in data.rows)
     return f'<table class="{kind}">{head}<tbody>{body}</tbody></table>'
+
+
+def _first_half(stages: report.Summary) -> str:
+    """How candidates came to be, and which benchmark problems were found; nothing otherwise."""
+    if not stages:
+        return ""
+    found = [
+        (one["task_id"], one["benchmark"], one["problem"], one.get("words") or one["solution"])
+        for stage in stages.values()
+        for one in stage.get("contaminated", [])
+    ]
+    told = _html_table(first_half(stages))
+    if found:
+        head = ("Dropped problem", "Benchmark", "Its problem", "Shared words, or solution")
+        shown = Rows(head, found[:_CONTAMINATED])
+        told += f"<h3>Contaminated: {len(found):,}</h3>{_html_table(shown, 'text')}"
+    return f"<h2>From sources to candidates</h2>{told}"
 
 
 def _tiles(summary: report.Summary) -> str:

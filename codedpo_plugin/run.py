@@ -1,6 +1,7 @@
 """A whole build: read the candidates, run the stages, export, report, say what to type next."""
 
 import itertools
+import time
 from collections.abc import Iterable
 
 import yaml
@@ -14,6 +15,8 @@ from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.sandbox.client import Sandbox
 from codedpo_plugin.shards import remove_leftovers, replacing
 
+FIRST_HALF = ("seeds", "problems", "generate")
+
 
 def build(recipe: Recipe, part: tuple[int, int], console: Console) -> None:
     """Run all stages on a part of the shards; export and report when no part is missing.
@@ -21,7 +24,8 @@ def build(recipe: Recipe, part: tuple[int, int], console: Console) -> None:
     Raises:
         InputError, InfrastructureError: finished shards are kept.
     """
-    seconds = stages(pipeline.STAGES, recipe, part, console)
+    seconds = first_half(FIRST_HALF, recipe, part, console) if recipe.generates else {}
+    seconds |= stages(pipeline.STAGES, recipe, part, console)
     if part[1] > 1:
         from codedpo_plugin import export
 
@@ -31,6 +35,32 @@ def build(recipe: Recipe, part: tuple[int, int], console: Console) -> None:
             console.print(f"this part is done. {error}", markup=False)
             return
     finish(recipe, seconds, console)
+
+
+def first_half(
+    names: Iterable[str], recipe: Recipe, part: tuple[int, int], console: Console
+) -> dict[str, float]:
+    """Make candidates from seeds or problems; returns wall seconds by stage.
+
+    Raises:
+        InputError, InfrastructureError: what a model wrote is in the cache.
+    """
+    from codedpo_plugin import front, generate, problems, seeds
+
+    if part[1] > 1:
+        if front.manifest(recipe.output, generate.STAGE) is None:
+            raise InputError(
+                f"{recipe.output}: candidates are not made in parts; run `codedpo seeds`, "
+                "`codedpo problems` and `codedpo generate` once, before the parts"
+            )
+        return {}
+    modules = {"seeds": seeds, "problems": problems, "generate": generate}
+    seconds = {}
+    for name in names:
+        started = time.monotonic()
+        modules[name].run(recipe, console)
+        seconds[name] = time.monotonic() - started
+    return seconds
 
 
 def stages(

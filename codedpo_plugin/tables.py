@@ -14,6 +14,8 @@ from codedpo_plugin.show import plain
 
 def print_tables(summary: Summary, console: Console) -> None:
     """Print what matters of a summary, at most 80 columns wide."""
+    if summary["first_half"]:
+        console.print(rich_table(first_half(summary["first_half"])), soft_wrap=False)
     problems, outcomes, pairs, seconds = map(rich_table, tables(summary))
     right = Table.grid()
     right.add_row(pairs)
@@ -53,6 +55,24 @@ def tables(summary: Summary) -> tuple[Rows, Rows, Rows, Rows]:
         Rows(("Pairs", *export.SPLITS), pairs),
         Rows(("Stage", "wall seconds"), seconds),
     )
+
+
+def first_half(stages: Summary) -> Rows:
+    """How candidates came to be: what was kept and dropped, and what a model was asked."""
+    rows = []
+    for stage, made in stages.items():
+        rows.append((stage, f"{made['kept']:,}"))
+        rows += [(f"  dropped: {why}", f"{n:,}") for why, n in made["dropped"].items()]
+        for role, counts in made.get("samples", {}).items():
+            rows += [(f"  {role}: {what}", f"{n:,}") for what, n in counts.items()]
+    usage = stages.get("generated", {}).get("usage", [])
+    for name in ("requests", "retries", "samples", "prompt_tokens", "completion_tokens", "cost"):
+        total = sum(one[name] for one in usage)
+        if total:
+            rows.append(
+                (name.replace("_", " "), f"{total:,.2f}" if name == "cost" else f"{total:,}")
+            )
+    return Rows(("First half", ""), rows)
 
 
 def _problem_rows(problems: Summary) -> list[tuple[str, str]]:

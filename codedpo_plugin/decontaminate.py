@@ -1,0 +1,165 @@
+"""Decontamination: which problems are a benchmark's, by their words and by what solves them.
+
+Words find copies; running finds what was reworded or translated: a solution that passes all tests
+of a benchmark's problem, under its own name for the function, has learnt that problem.
+"""
+
+import ast
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from codedpo_plugin.benchmarks import Problem
+from codedpo_plugin.execute import execute_problem
+from codedpo_plugin.programs import normalised
+from codedpo_plugin.sampling.extraction import parsed
+from codedpo_plugin.sampling.snippets import is_call
+from codedpo_plugin.sandbox.client import Limits, Sandbox
+from codedpo_plugin.shards import Row
+from codedpo_plugin.similar import words
+
+# A program meets hundreds of tests that are not meant for it, and may well hang on some.
+LIMITS = Limits(seconds=0.5, memory_mb=512, strikes=1 << 30)
+_TRIED_FIRST = 2  # tests of each problem, before the others
+_MAX_CHARS = 100_000
+
+Overlap = dict[str, str]
+
+
+class Texts:
+    """Word n-grams of benchmark problems."""
+
+    def __init__(self, problems: Sequence[Problem], size: int) -> None:
+        self._size = size
+        self._known: dict[str, Problem] = {}
+        seen = Counter(gram for problem in problems for gram in set(self._grams(problem.text)))
+        for problem in problems:
+            # What many problems say ("Write a function to find the ...") is no overlap.
+            grams = [gram for gram in self._grams(problem.text) if seen[gram] < _COMMON]
+            self._known |= dict.fromkeys(grams, problem)
+
+    def overlap(self, text: str) -> Overlap | None:
+        """The benchmark problem that a text shares words with, and these words."""
+        for gram in self._grams(text):
+            if problem := self._known.get(gram):
+                return {"benchmark": problem.benchmark, "problem": problem.task_id, "words": gram}
+        return None
+
+    def _grams(self, text: str) -> list[str]:
+        found = [word for word in words(text) if word[0].isalnum()]
+        return [" ".join(found[n : n + self._size]) for n in range(len(found) - self._size + 1)]
+
+
+_COMMON = 20  # problems that share words
+
+
+class Tests:
+    """Benchmark problems to be run against solutions."""
+
+    __test__ = False  # not a test class of pytest
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self._by_shape: dict[tuple[str, ...], list[Problem]] = defaultdict(list)
+        for problem in problems:
+            if problem.entry_point and (shape := _shape(problem.tests, problem.entry_point)):
+                self._by_shape[shape].append(problem)
+
+    def __bool__(self) -> bool:
+        return bool(self._by_shape)
+
+    def solved(
+        self, solutions: Sequence[str], tests: Sequence[str], name: str, sandbox: Sandbox, most: int
+    ) -> Overlap | None:
+        """The first benchmark problem that one of the solutions solves.
+
+        Args:
+            solutions: programs that define `name`; the `most` commonest are tried.
+            tests: calls of `name` that its own problem has: they tell the kinds of its arguments.
+        """
+        counts = Counter(normalised(solution) for solution in solutions)
+        programs = list({normalised(solution): solution for solution in solutions}.values())
+        programs.sort(key=lambda program: -counts[normalised(program)])
+        programs = [program for program in programs[:most] if _defines(program, name)]
+        problems = self._of_shape(tests, name)
+        if not programs or not problems:
+            return None
+        first = [
+            _renamed(test, problem, name) for problem in problems for test in _telling(problem)
+        ]
+        sizes = [len(_telling(problem)) for problem in problems]
+        for program, passed in zip(programs, _passed(programs, first, name, sandbox), strict=True):
+            start = 0
+            for problem, size in zip(problems, sizes, strict=True):
+                if all(passed[start : start + size]):
+                    rest = [_renamed(test, problem, name) for test in problem.tests]
+                    if all(_passed([program], rest, name, sandbox)[0]):
+                        return _found(problem, program)
+                start += size
+        return None
+
+    def _of_shape(self, tests: Sequence[str], name: str) -> list[Problem]:
+        """Problems whose tests give arguments of these kinds; of unknown kinds, all."""
+        shape = _shape(tests, name)
+        return [
+            problem
+            for other, problems in self._by_shape.items()
+            if shape is None or _fits(shape, other)
+            for problem in problems
+        ]
+
+
+def _found(problem: Problem, program: str) -> Overlap:
+    return {"benchmark": problem.benchmark, "problem": problem.task_id, "solution": program}
+
+
+def _passed(programs: list[str], tests: list[str], name: str, sandbox: Sandbox) -> list[list[bool]]:
+    row: Row = {"task_id": "", "entry_point": name, "solutions": programs, "tests": tests}
+    outcomes = execute_problem(row, sandbox, _MAX_CHARS)["outcomes"]
+    return [[outcome == "passed" for outcome in line] for line in outcomes]
+
+
+def _telling(problem: Problem) -> list[str]:
+    """The tests that fewest other functions pass: the longest."""
+    return sorted(problem.tests, key=len, reverse=True)[:_TRIED_FIRST]
+
+
+def _renamed(test: str, problem: Problem, name: str) -> str:
+    """The test with the benchmark's function under another name."""
+    tree = parsed(test)
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.Name) and node.id == problem.entry_point:
+            node.id = name
+    return ast.unparse(tree) if tree else test
+
+
+def _defines(program: str, name: str) -> bool:
+    tree = parsed(program)
+    return any(
+        isinstance(node, ast.FunctionDef) and node.name == name
+        for node in (tree or ast.Module([], [])).body
+    )
+
+
+def _shape(tests: Sequence[str], name: str) -> tuple[str, ...] | None:
+    """The kinds of arguments in the first call of `name` that has literal ones only."""
+    for test in tests:
+        for node in ast.walk(parsed(test) or ast.Module([], [])):
+            if is_call(node, name) and not node.keywords:
+                return tuple(map(_kind, node.args))
+    return None
+
+
+def _kind(node: ast.expr) -> str:
+    if isinstance(node, ast.UnaryOp):
+        return _kind(node.operand)
+    if isinstance(node, ast.Constant) and node.value is not None:
+        return "text" if isinstance(node.value, str | bytes) else "number"
+    if isinstance(node, ast.List | ast.Tuple | ast.Set | ast.ListComp):
+        return "items"
+    return "mapping" if isinstance(node, ast.Dict) else "any"
+
+
+def _fits(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether a function of arguments like `one` can be called with those like `other`."""
+    return len(one) == len(other) and all(
+        a == b or "any" in (a, b) for a, b in zip(one, other, strict=True)
+    )

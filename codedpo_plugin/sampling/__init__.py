@@ -1,0 +1,14 @@
+"""Sampling: ask a model for N texts to each of many prompts, and never pay for one twice.
+
+    for ask, samples in sample(asks, settings, Path("run/samples.sqlite")):
+        ...
+
+Every response is in the cache before anything is done with it. So a killed run goes on where it
+was, and the same call on a finished cache needs no model at all.
+"""
+
+from codedpo_plugin.sampling.asks import Ask, Sample, Usage
+from codedpo_plugin.sampling.cache import Cache
+from codedpo_plugin.sampling.sample import sample
+
+__all__ = ["Ask", "Cache", "Sample", "Usage", "sample"]

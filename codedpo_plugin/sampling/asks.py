@@ -1,0 +1,115 @@
+"""What is asked, what comes back, and what it has cost."""
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from codedpo_plugin.errors import InputError
+from codedpo_plugin.recipe import Prices, Sampling
+
+Message = dict[str, str]  # role, content
+
+
+@dataclass(frozen=True)
+class Ask:
+    """`n` samples wanted for one prompt; (key, role) is unique within a call."""
+
+    key: str
+    """What it is about, such as a `task_id`."""
+    role: str
+    """What it is for: `solutions`, `tests`, ..."""
+    prompt: str | list[Message]
+    """A text to go on from (the `/v1/completions` endpoint), or chat messages."""
+    n: int
+
+    def request(self, settings: Sampling) -> str:
+        """A hash of all that decides how the samples are distributed; the `n` does not."""
+        sent = settings.model_dump(include={"temperature", "top_p", "max_tokens", "stop"})
+        parts = [_identity(settings), self.prompt, sent, settings.extra_body]
+        text = json.dumps(parts, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def _identity(settings: Sampling) -> list[Any]:
+    """The model's name, and for a folder the state of its files: it may be trained again."""
+    folder = Path(settings.model)
+    if settings.backend != "transformers" or not folder.is_dir():
+        return [settings.model]
+    states = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
+    return [str(folder.resolve()), [(name, s.st_size, s.st_mtime_ns) for name, s in states]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One text that a model wrote."""
+
+    text: str
+    finish_reason: str
+    """`stop`, `length` (it was cut at `max_tokens`), or what else the server says."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What one request brought."""
+
+    samples: list[Sample]
+    prompt_tokens: int
+    completion_tokens: int
+
+    def cost(self, prices: Prices) -> float:
+        """In the currency of the prices."""
+        return (
+            self.prompt_tokens * prices.prompt + self.completion_tokens * prices.completion
+        ) / 1e6
+
+
+@dataclass
+class Usage:
+    """What a call of `sample` has done so far, for people to watch."""
+
+    asks: int = 0
+    done: int = 0
+    samples: int = 0
+    """Samples received, not counting those of the cache."""
+    cached: int = 0
+    """Samples that were in the cache."""
+    requests: int = 0
+    """Requests that were answered."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float = 0.0
+    spent: float = 0.0
+    """Cost over all runs on the same cache."""
+    concurrency: int = 0
+    """Requests at a time that the server is given now."""
+    retries: Counter[str] = field(default_factory=Counter)
+    """what went wrong -> requests sent again"""
+    failed: Counter[str] = field(default_factory=Counter)
+    """why -> asks that were given up, with fewer samples than wanted"""
+    notices: list[str] = field(default_factory=list)
+    """What a person should know about this model or server."""
+
+    def add(self, reply: Reply, cost: float) -> None:
+        """Count a reply."""
+        self.requests += 1
+        self.samples += len(reply.samples)
+        self.prompt_tokens += reply.prompt_tokens
+        self.completion_tokens += reply.completion_tokens
+        self.cost += cost
+        self.spent += cost
+
+
+def checked(asks: list[Ask]) -> list[Ask]:
+    """The asks, if each has a name of its own.
+
+    Raises:
+        InputError: two have the same key and role.
+    """
+    names = Counter((ask.key, ask.role) for ask in asks)
+    for (key, role), count in names.items():
+        if count > 1:
+            raise InputError(f"{key!r} is asked {count} times for {role}; merge these into one ask")
+    return asks

@@ -1,0 +1,150 @@
+"""The cache: one sqlite file that holds every sample as soon as it has come.
+
+Prompts are kept as hashes, keys not at all.
+"""
+
+import contextlib
+import fcntl
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from codedpo_plugin.errors import InfrastructureError, InputError
+from codedpo_plugin.recipe import Sampling
+from codedpo_plugin.sampling.asks import Ask, Reply, Sample
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS samples (
+    key TEXT, role TEXT, request TEXT, position INTEGER, text TEXT, finish_reason TEXT,
+    PRIMARY KEY (key, role, request, position)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS requests (
+    id INTEGER PRIMARY KEY, role TEXT, model TEXT, samples INTEGER,
+    prompt_tokens INTEGER, completion_tokens INTEGER, retries INTEGER, cost REAL
+);
+"""
+
+
+class Cache:
+    """Samples by key, role, request and position; one writer at a time.
+
+    Raises:
+        InputError: another process is sampling into it, or it is no cache.
+        InfrastructureError: the disk is full or the folder cannot be written.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self._lock: IO[str] | None = None
+        with self._explained():
+            if read_only:
+                self._base = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)
+                return
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(path)
+            self._base = sqlite3.connect(path, timeout=60, check_same_thread=False)
+            # Survives the death of the process; not, for the last replies, that of the machine.
+            self._base.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
+            self._base.executescript(_SCHEMA)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file and let others have it."""
+        self._base.close()
+        if self._lock:
+            self._lock.close()
+
+    def samples(self, ask: Ask, settings: Sampling) -> list[Sample]:
+        """The samples that are here for an ask, at most `n`, in the order in which they came."""
+        with self._explained():
+            rows = self._base.execute(
+                "SELECT text, finish_reason FROM samples WHERE key = ? AND role = ? "
+                "AND request = ? ORDER BY position LIMIT ?",
+                (ask.key, ask.role, ask.request(settings), ask.n),
+            )
+            return [Sample(*row) for row in rows]
+
+    def add(self, ask: Ask, settings: Sampling, reply: Reply, retries: int = 0) -> None:
+        """Keep a reply, whole or not at all."""
+        place = (ask.key, ask.role, ask.request(settings))
+        with self._explained(), self._base:
+            (start,) = self._base.execute(
+                "SELECT coalesce(max(position) + 1, 0) FROM samples "
+                "WHERE key = ? AND role = ? AND request = ?",
+                place,
+            ).fetchone()
+            self._base.executemany(
+                "INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (*place, start + n, _clean(sample.text), sample.finish_reason)
+                    for n, sample in enumerate(reply.samples)
+                ],
+            )
+            self._base.execute(
+                "INSERT INTO requests (role, model, samples, prompt_tokens, completion_tokens, "
+                "retries, cost) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(ask.role, settings.model, len(reply.samples)),
+                    *(reply.prompt_tokens, reply.completion_tokens),
+                    *(retries, reply.cost(settings.prices)),
+                ),
+            )
+
+    def spent(self) -> float:
+        """What all requests have cost, over all runs."""
+        with self._explained():
+            (cost,) = self._base.execute("SELECT total(cost) FROM requests").fetchone()
+            return float(cost)
+
+    def totals(self) -> list[dict[str, Any]]:
+        """Requests, samples, tokens, retries and cost over all runs, by role and model."""
+        names = ("requests", "samples", "prompt_tokens", "completion_tokens", "retries", "cost")
+        with self._explained():
+            rows = self._base.execute(
+                "SELECT role, model, count(*), sum(samples), sum(prompt_tokens), "
+                "sum(completion_tokens), sum(retries), sum(cost) FROM requests "
+                "GROUP BY role, model ORDER BY min(id)"
+            )
+            return [dict(zip(("role", "model", *names), row, strict=True)) for row in rows]
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise InfrastructureError(
+                f"{self.path}: {error}; mend this and run the same command: samples are kept"
+            ) from None
+        except sqlite3.DatabaseError as error:
+            raise InputError(
+                f"{self.path}: {error}; move it away to start with an empty cache"
+            ) from None
+
+
+def _locked(path: Path) -> IO[str]:
+    """A lock that ends with this process."""
+    try:
+        file = open(path.with_name(f"{path.name}.lock"), "w")
+    except OSError as error:
+        raise InfrastructureError(f"{path}: cannot be written: {error.strerror}") from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise InputError(
+            f"{path}: another process is sampling into it; wait for it, or use another folder"
+        ) from None
+    return file
+
+
+def _clean(text: str) -> str:
+    """Lone surrogates (legal in JSON, in no file) become question marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")

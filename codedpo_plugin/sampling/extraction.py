@@ -1,0 +1,182 @@
+"""Code out of what a model wrote: fenced, bare, in several blocks, after thinking, half-finished.
+
+Nothing is run here: texts are only parsed.
+"""
+
+import ast
+import builtins
+import re
+import warnings
+
+_THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
+_END_OF_THOUGHT = re.compile(r"\A.*</(?:think|thinking|reasoning)>", re.DOTALL | re.IGNORECASE)
+_FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+.-]*)[^\n]*\n(.*?)(?:^[ \t]*\1`*[ \t]*$|\Z)",
+                    re.DOTALL | re.MULTILINE)  # fmt: skip
+_PYTHON = ("", "py", "python", "python3", "python2", "pycon")
+_START = re.compile(r"^(?:from |import |def |async def |class |@|[A-Za-z_]\w* *(?::[^=\n]+)?= )")
+_LONGEST = 200_000  # characters; nothing that a model writes by intent is longer
+
+
+def code_of(text: str, entry_point: str | None = None) -> str | None:
+    """The program in a response; None where there is none that parses.
+
+    Of several blocks, the last that defines `entry_point` (or anything, without one), with the
+    blocks before it if it needs their names. What a program does when it is imported (examples,
+    `print`, `if __name__ == "__main__"`) is left out.
+    """
+    blocks = [block for block in python_blocks(text) if parsed(block) is not None]
+    for wanted in ([entry_point] if entry_point else []) + [None]:
+        for index in range(len(blocks) - 1, -1, -1):
+            if _defines(blocks[index], wanted):
+                return _without_examples(_with_needed(blocks, index))
+    return None
+
+
+def python_blocks(text: str) -> list[str]:
+    """Blocks of Python: the fenced ones, or else the part of the text that is code.
+
+    A block that does not parse is cut after its last whole statement.
+    """
+    text = without_thought(text)[:_LONGEST]
+    fenced = [(lang.lower(), body) for _, lang, body in _FENCE.findall(text)]
+    blocks = [body for lang, body in fenced if lang in _PYTHON]
+    if not blocks:
+        blocks = [body for _, body in fenced]
+    if not fenced:
+        blocks = [_bare(text)]
+    return [block for block in map(_whole_statements, map(_dedented, blocks)) if block]
+
+
+def without_thought(text: str) -> str:
+    """The text without what is between thinking tags; an open one runs to the end."""
+    text = _THOUGHT.sub("", text)
+    return _END_OF_THOUGHT.sub("", text)  # the opening tag may have been in the prompt
+
+
+def parsed(source: str) -> ast.Module | None:
+    """The syntax tree, or None; warns of nothing."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def names_bound(statement: ast.AST) -> set[str]:
+    """Names that a statement binds where it stands."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {statement.name}
+    return names_bound_within(statement)
+
+
+def names_bound_within(tree: ast.AST) -> set[str]:
+    """Names that are bound anywhere in a tree."""
+    return {name for node in ast.walk(tree) for name in _bound(node)}
+
+
+def names_used(node: ast.AST) -> set[str]:
+    """Names that are read anywhere in a node, but for builtins."""
+    used = {
+        part.id
+        for part in ast.walk(node)
+        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)
+    }
+    return {name for name in used if not hasattr(builtins, name)}
+
+
+def _bare(text: str) -> str:
+    """The lines from the first that looks like code on."""
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        if _START.match(line) or line.startswith(("assert ", ">>> ")):
+            return "\n".join(lines[number:])
+    return ""
+
+
+def _dedented(block: str) -> str:
+    """Without the indent of a list item, and without prompts of the interpreter."""
+    lines = block.expandtabs(4).splitlines()
+    if any(line.lstrip().startswith(">>> ") for line in lines):
+        lines = [line.lstrip()[4:] for line in lines if line.lstrip()[:4] in (">>> ", "... ")]
+    indents = [len(line) - len(line.lstrip()) for line in lines if line.strip()]
+    least = min(indents, default=0)
+    return "\n".join(line[least:].rstrip() for line in lines).strip("\n")
+
+
+def _whole_statements(block: str) -> str:
+    """The block, cut after the last top-level statement that is whole; prose after it goes."""
+    if parsed(block) is not None:
+        return block
+    lines = block.splitlines()
+    # A statement ends where the next line starts at the margin.
+    ends = [n for n, line in enumerate(lines) if line[:1].strip() and line[:1] not in ")]}"]
+    for end in reversed(ends[-200:]):
+        head = "\n".join(lines[:end]).rstrip()
+        if parsed(head) is not None:
+            return head
+    return ""
+
+
+def _defines(block: str, name: str | None) -> bool:
+    """Whether a block defines this name, or any function or class."""
+    tree = parsed(block)
+    body = tree.body if tree else []
+    if name is None:
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        return any(isinstance(node, kinds) for node in body)
+    return any(name in names_bound(node) for node in body)
+
+
+def _with_needed(blocks: list[str], index: int) -> str:
+    """A block, after the earlier ones if it uses names that only these define."""
+    tree = parsed(blocks[index])
+    if tree is None:
+        return blocks[index]
+    missing = names_used(tree) - names_bound_within(tree)
+    needed = [
+        block
+        for block in blocks[:index]
+        if missing & {name for node in (parsed(block) or tree).body for name in names_bound(node)}
+    ]
+    return "\n\n".join([*needed, blocks[index]])
+
+
+def _bound(node: ast.AST) -> set[str]:
+    """Names that this very node binds."""
+    if isinstance(node, ast.Name):
+        return {node.id} if isinstance(node.ctx, ast.Store) else set()
+    if isinstance(node, ast.arg):
+        return {node.arg}
+    if isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
+        return {node.name} if node.name else set()
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+    return set()
+
+
+def _without_examples(program: str) -> str:
+    """The program without top-level calls, asserts and what runs only as a script."""
+    tree = parsed(program)
+    if tree is None:
+        return program
+    lines = program.splitlines()
+    examples = [node for node in tree.body if _is_example(node)]
+    kept = {line for node in tree.body if node not in examples for line in _lines(node)}
+    gone = {line for node in examples for line in _lines(node)} - kept
+    text = "\n".join(line for number, line in enumerate(lines, 1) if number not in gone)
+    return text.strip("\n")
+
+
+def _lines(node: ast.stmt) -> range:
+    return range(node.lineno, (node.end_lineno or node.lineno) + 1)
+
+
+def _is_example(node: ast.stmt) -> bool:
+    if isinstance(node, ast.If):
+        return "__name__" in ast.unparse(node.test)
+    return isinstance(node, ast.Assert) or (
+        isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+    )

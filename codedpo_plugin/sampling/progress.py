@@ -1,0 +1,84 @@
+"""What people see while samples come in: rate, tokens, retries, cost, time left."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from codedpo_plugin.sampling.asks import Usage
+
+_LINE = 15.0  # seconds between two lines of progress where the output is no terminal
+
+
+class Watching:
+    """A bar; a line now and then where the output is no terminal. To be given as `watch`."""
+
+    def __init__(self, console: Console, label: str) -> None:
+        self._console, self._label = console, label
+        self._started = self._printed = time.monotonic()
+        self._told = 0
+        self.usage = Usage()
+        self._bar = Progress(
+            TextColumn("{task.description:>8}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("prompts"),
+            TextColumn("{task.fields[usage]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task(label, total=None, usage="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+        if self.usage.requests or self.usage.failed:
+            self._console.print(f"{self._label}: {self._line()}", markup=False)
+
+    def __call__(self, usage: Usage) -> None:
+        """Show what has been done so far."""
+        self.usage = usage
+        line = self._line()
+        self._bar.update(self._task, completed=usage.done, total=usage.asks, usage=line)
+        for notice in usage.notices[self._told :]:
+            self._console.print(f"{self._label}: {notice}", style="yellow", markup=False)
+        self._told = len(usage.notices)
+        now = time.monotonic()
+        if not self._console.is_terminal and now - self._printed > _LINE:
+            self._printed = now
+            self._console.print(
+                f"{self._label}: {usage.done:,}/{usage.asks:,} prompts, {line}", markup=False
+            )
+
+    def _line(self) -> str:
+        usage = self.usage
+        rate = usage.samples / max(time.monotonic() - self._started, 1e-9)
+        parts = [f"{usage.samples:,} samples ({rate:,.1f}/s)"]
+        if usage.cached:
+            parts.append(f"{usage.cached:,} cached")
+        parts.append(f"{usage.requests:,} requests, {usage.concurrency} at a time")
+        parts.append(f"{usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens")
+        if usage.spent:
+            parts.append(f"cost {usage.spent:,.2f}")
+        for name, counts in (("retries", usage.retries), ("given up", usage.failed)):
+            if counts:
+                told = ", ".join(f"{why} {n:,}" for why, n in counts.most_common(3))
+                parts.append(f"{name}: {told}")
+        return "; ".join(parts)

@@ -1,0 +1,174 @@
+"""Sources: files of Python in folders, git checkouts and datasets, with the licence of each.
+
+Nothing in them is run; links are not followed.
+"""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codedpo_plugin.errors import InputError
+from codedpo_plugin.recipe import Dataset, Seeds
+
+_SKIPPED = frozenset(
+    ".git .hg .svn .tox .nox .venv venv env __pycache__ node_modules site-packages build dist "
+    ".eggs .mypy_cache .ruff_cache test tests testing".split()
+)
+
+# The first pattern that the beginning of a licence file matches.
+_LICENSES = {
+    "apache-2.0": r"Apache License.{0,40}Version 2\.0",
+    "agpl-3.0": r"GNU AFFERO GENERAL PUBLIC LICENSE",
+    "lgpl-3.0": r"GNU LESSER GENERAL PUBLIC LICENSE.{0,40}Version 3",
+    "lgpl-2.1": r"GNU LESSER GENERAL PUBLIC LICENSE",
+    "gpl-3.0": r"GNU GENERAL PUBLIC LICENSE.{0,40}Version 3",
+    "gpl-2.0": r"GNU GENERAL PUBLIC LICENSE.{0,40}Version 2",
+    "mpl-2.0": r"Mozilla Public License.{0,20}(?:Version )?2\.0",
+    "psf-2.0": r"PYTHON SOFTWARE FOUNDATION LICENSE",
+    "unlicense": r"This is free and unencumbered software",
+    "cc0-1.0": r"CC0 1\.0 Universal",
+    "isc": r"Permission to use, copy, modify, and/or distribute this software for any purpose",
+    "mit": r"Permission is hereby granted, free of charge, to any person obtaining a copy",
+    "bsd-3-clause": r"Redistribution and use in source and binary forms.*Neither the name",
+    "bsd-2-clause": r"Redistribution and use in source and binary forms",
+}
+_SPDX = re.compile(r"SPDX-License-Identifier:\s*([\w.+-]+)")
+_LICENSE_FILES = re.compile(r"(?:licen[cs]e|copying|unlicense)(?:[.-].*)?$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of Python."""
+
+    text: str
+    path: str
+    """Where it is in its repository, folder or dataset."""
+    repository: str
+    """Its git remote and commit, or else the folder or dataset."""
+    license: str | None
+    """SPDX identifier in small letters, where it is known."""
+
+
+def read_sources(settings: Seeds) -> Iterator[Source | str]:
+    """All sources in order; a text instead is why a file was left out.
+
+    Raises:
+        InputError: a folder or dataset is not there, or has no Python.
+    """
+    for folder in settings.folders:
+        if not folder.is_dir():
+            raise InputError(f"seeds.folders: {folder}: no such folder")
+        found = False
+        for source in _folder_sources(folder, settings.max_file_kb << 10):
+            found = True
+            yield source
+        if not found:
+            raise InputError(f"seeds.folders: {folder}: no Python files (*.py) in it")
+    for dataset in settings.datasets:
+        yield from _dataset_sources(dataset, settings.max_file_kb << 10)
+
+
+def _folder_sources(root: Path, most: int) -> Iterator[Source | str]:
+    places: dict[Path, tuple[str, str | None]] = {}
+    for name, folders, files in os.walk(root):
+        folder = Path(name)
+        folders[:] = sorted(one for one in folders if one not in _SKIPPED)
+        places[folder] = _place(folder, files, places.get(folder.parent) or (str(root), None))
+        for file in sorted(files):
+            if file.endswith(".py"):
+                yield _read(folder / file, root, places[folder], most)
+
+
+def _place(folder: Path, files: list[str], outer: tuple[str, str | None]) -> tuple[str, str | None]:
+    """(repository, licence) of what is in a folder; `outer` is that of the folder around it."""
+    repository, license = outer
+    if (folder / ".git").exists():
+        repository, license = _git_name(folder), None
+    for file in sorted(files):
+        if _LICENSE_FILES.match(file) and (folder / file).is_file():
+            return repository, license_of((folder / file).read_bytes()[:20_000]) or license
+    return repository, license
+
+
+def license_of(text: bytes) -> str | None:
+    """The SPDX identifier of a licence text, or None."""
+    words = " ".join(text.decode("utf-8", "replace").split())
+    if spdx := _SPDX.search(words):
+        return spdx[1].lower()
+    for name, pattern in _LICENSES.items():
+        if re.search(pattern, words, re.IGNORECASE if name != "mit" else 0):
+            return name
+    return None
+
+
+def _git_name(folder: Path) -> str:
+    """`remote@commit` of a checkout, without a password; its path where git knows nothing."""
+    said = []
+    for command in (["config", "--get", "remote.origin.url"], ["rev-parse", "HEAD"]):
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(folder), *command], capture_output=True, text=True, timeout=20
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return str(folder)
+        said.append(done.stdout.strip())
+    remote = re.sub(r"(?<=://)[^/@]*@", "", said[0]) or str(folder)
+    return f"{remote}@{said[1]}" if said[1] else remote
+
+
+def _read(path: Path, root: Path, place: tuple[str, str | None], most: int) -> Source | str:
+    try:
+        if path.is_symlink() or not path.is_file():
+            return "file: a link or no file"
+        if path.stat().st_size > most:
+            return "file: too large"
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError:
+        return "file: not UTF-8"
+    except OSError:
+        return "file: cannot be read"
+    repository, license = place
+    spdx = _SPDX.search(text[:2000])
+    license = spdx[1].lower() if spdx else license
+    return Source(text, str(path.relative_to(root)), repository, license)
+
+
+def _dataset_sources(dataset: Dataset, most: int) -> Iterator[Source | str]:
+    for number, row in enumerate(_dataset_rows(dataset)):
+        text = row.get(dataset.text)
+        if not isinstance(text, str):
+            found = ", ".join(row)
+            raise InputError(
+                f"seeds.datasets: {dataset.path}, row {number + 1}: column `{dataset.text}` is not "
+                f"text; name the right one in `text` (columns here: {found})"
+            )
+        if len(text) > most:
+            yield "file: too large"
+            continue
+        said: Any = row.get(dataset.license) if dataset.license else None
+        said = said[0] if isinstance(said, list) and said else said
+        path = str(row.get("path") or row.get("max_stars_repo_path") or number)
+        repository = str(row.get("repo_name") or row.get("max_stars_repo_name") or dataset.path)
+        yield Source(text, path, repository, said.lower() if isinstance(said, str) else None)
+
+
+def _dataset_rows(dataset: Dataset) -> Iterator[dict[str, Any]]:
+    """Rows, streamed: nothing is downloaded whole."""
+    try:
+        from datasets import load_dataset
+    except ImportError:
+        raise InputError("seeds.datasets needs a package: pip install datasets") from None
+    try:
+        yield from load_dataset(
+            dataset.path,
+            dataset.name,
+            data_dir=dataset.data_dir,
+            split=dataset.split,
+            streaming=True,
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(f"seeds.datasets: {dataset.path}: {error}") from None

@@ -1,0 +1,74 @@
+"""Code out of chat text: what people see models write."""
+
+import pytest
+
+from codedpo_plugin.sampling.extraction import code_of
+from codedpo_plugin.sampling.snippets import calls_of, snippets_of
+
+F = "def f(x):\n    return x + 1"
+G = "def g(x):\n    return x"
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (f"Sure!\n```python\n{F}\n```\nThis adds one.", F),
+        (f"```\n{F}\n```", F),
+        (f"~~~py\n{F}\n~~~", F),
+        (F, F),
+        (f"Here it is:\n\n{F}\n\nIt adds one to x.", F),
+        (f"```python\n{G}\n```\nBetter:\n```python\n{F}\n```\nRun it:\n```bash\npython f.py\n```", F),
+        (f"```python\n{F}\n```\nUse:\n```python\nprint(f(1))\n```", F),
+        (f"<think>\n```python\n{G}\n```\n</think>\n```python\n{F}\n```", F),
+        (f"first I...\n```python\n{G}\n```</think>\n```python\n{F}\n```", F),
+        (f"<think>unfinished\n```python\n{F}\n```", None),
+        (f"```python\n{F}\n\n\ndef h(y):\n    return (y +", F),
+        (f"```python\n{F}", F),
+        ("```python\ndef f(x):\n    return (x +", None),
+        (f"1. Do this:\n\n   ```python\n   {F.replace(chr(10), chr(10) + '   ')}\n   ```", F),
+        (f"```python\n{F}\n\nprint(f(1))\nassert f(1) == 2\n\nif __name__ == '__main__':\n    f(2)\n```", F),
+        ("I cannot help with that.", None),
+        ("", None),
+    ],
+)  # fmt: skip
+def test_the_program_in_a_response(text: str, code: str | None) -> None:
+    assert code_of(text, "f") == code
+
+
+def test_blocks_that_need_each_other_are_joined() -> None:
+    text = "```python\nimport math\nBASE = 2\n```\nthen\n```python\ndef f(x):\n    return math.log(x, BASE)\n```"
+    assert code_of(text, "f") == "import math\nBASE = 2\n\ndef f(x):\n    return math.log(x, BASE)"
+
+
+def test_another_name_is_still_a_program() -> None:
+    assert code_of(f"```python\n{G}\n```", "f") == G
+
+
+@pytest.mark.parametrize(
+    ("text", "tests"),
+    [
+        ("assert f(1) == 2\nassert f(2) == 3", ["assert f(1) == 2", "assert f(2) == 3"]),
+        ("```python\nassert f(1) == 2, 'one'\nassert f( 1 ) == 2\n```", ["assert f(1) == 2"]),
+        (f"```python\n{F}\n\nassert f(1) == 3\n```", ["assert f(1) == 3"]),
+        ("```python\ndef test_one():\n    x = 1\n    assert f(x) == 2\n    assert f(-x) == 0\n```",
+         ["assert f(1) == 2", "assert f(-1) == 0"]),
+        ("```python\nimport math\nassert f(math.pi) > 4\nassert f(0) == 1\n```",
+         ["import math\nassert f(math.pi) > 4", "assert f(0) == 1"]),
+        ("```python\nout = f(1)\nassert out == 2\n```", ["assert f(1) == 2"]),
+        ("```python\nx = [1]\ny = f(x)\nassert y is not x and x == [1]\n```",
+         ["x = [1]\ny = f(x)\nassert y is not x and x == [1]"]),
+        ("```python\nfor n in range(3):\n    assert f(n) == n + 1\n```",
+         ["for n in range(3):\n    assert f(n) == n + 1"]),
+        ("assert True\nassert g(1) == 1", []),
+        ("assert f(1) == 2\nassert f(2) ==", ["assert f(1) == 2"]),
+        ("- `assert f(1) == 2`", []),
+        ("```python\ndef test(fixture):\n    assert f(fixture)\n```", []),
+    ],
+)  # fmt: skip
+def test_every_test_is_a_snippet_of_its_own(text: str, tests: list[str]) -> None:
+    assert snippets_of(text, "f") == tests
+
+
+def test_calls_are_taken_without_what_the_model_expects() -> None:
+    text = "```python\nf(1)\nprint(f([1, 2]))\nassert f('a') == 3\nf(x)\nf(1)\n```"
+    assert calls_of(text, "f") == ["f(1)", "f([1, 2])", "f('a')"]

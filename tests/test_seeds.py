@@ -1,0 +1,205 @@
+"""Seeds: what is taken from source code, and why the rest is not."""
+
+import subprocess
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("datasketch", reason="pip install 'codedpo[sample]'")
+
+from rich.console import Console
+
+from codedpo_plugin import seeds
+from codedpo_plugin.errors import InputError
+from codedpo_plugin.recipe import Recipe, Seeds
+from codedpo_plugin.secrets_in import found_in
+from codedpo_plugin.shards import Row
+from codedpo_plugin.sources import license_of, read_sources
+
+GOOD = '''import math
+
+
+def area(radius):
+    """Area of a circle."""
+    if radius < 0:
+        raise ValueError("negative")
+    squared = radius * radius
+    return math.pi * squared
+'''
+MIT = "MIT License\n\nPermission is hereby granted, free of charge, to any person obtaining a copy of this software"
+
+
+def find(folder: Path, **settings: Any) -> tuple[list[Row], Counter[str]]:
+    found = list(seeds.find_seeds(Seeds(folders=[folder], **settings)))
+    return [one for one in found if isinstance(one, dict)], Counter(
+        one for one in found if isinstance(one, str)
+    )
+
+
+def function(change: tuple[str, str]) -> str:
+    assert change[0] in GOOD
+    return GOOD.replace(*change)
+
+
+def test_a_function_with_what_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg" / "a.py").write_text(GOOD)
+    (tmp_path / "LICENSE").write_text(MIT)
+    ((seed,), dropped) = find(tmp_path)
+    assert seed["code"] == GOOD.replace("\n\n\n", "\n\n").strip()
+    assert (seed["name"], seed["path"], seed["line"], seed["license"]) == (
+        "area",
+        "pkg/a.py",
+        4,
+        "mit",
+    )
+    assert not dropped
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (function(('"""Area of a circle."""', "pass")), "no docstring"),
+        (function(("(radius)", "()")), "no arguments"),
+        (function(("return math.pi * squared", "print(squared)")), "no return"),
+        (function(("math.pi", "maths.pi")), "undefined names"),
+        (function(("area", "test_area")), "a test"),
+        ('def f(x):\n    """Same."""\n    return x\n', "too short or too long"),
+        (
+            function(("squared = radius", "password = 'hunter2hunter2'\n    squared = radius")),
+            "secret",
+        ),
+        (function(("Area of a circle.", "Ask jane.doe@company.org")), "personal data"),
+        ("def f(:\n", "file: does not parse"),
+        ("x = 1\n" * 400_000, "file: too large"),
+    ],
+    ids=lambda value: value if len(value) < 40 else "",
+)
+def test_what_is_dropped_is_counted_by_reason(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "a.py").write_text(text)
+    assert find(tmp_path) == ([], Counter([reason]))
+
+
+def test_odd_files_are_counted_and_hurt_nothing(tmp_path: Path) -> None:
+    (tmp_path / "good.py").write_text(GOOD)
+    (tmp_path / "latin.py").write_bytes(b"# caf\xe9\n")
+    (tmp_path / "nul.py").write_bytes(b"x = 1\0\n")
+    (tmp_path / "deep.py").write_text("(" * 5000 + ")" * 5000)
+    with open(tmp_path / "huge.py", "wb") as file:
+        file.truncate(50 << 20)
+    (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "dangling.py").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "folder.py").mkdir()
+    rows, dropped = find(tmp_path)
+    assert len(rows) == 1
+    assert dropped == {
+        "file: not UTF-8": 1, "file: does not parse": 2, "file: too large": 1, "file: a link or no file": 1,
+    }  # fmt: skip
+
+
+def test_near_duplicates_count_once(tmp_path: Path) -> None:
+    long = GOOD.replace(
+        "squared = radius * radius", "\n    ".join(f"squared = radius * {n}" for n in range(20))
+    )
+    (tmp_path / "a.py").write_text(long)
+    (tmp_path / "b.py").write_text(long.replace('"negative"', '"below zero"'))
+    rows, dropped = find(tmp_path)
+    assert (len(rows), dropped) == (1, {"near-duplicate": 1})
+
+
+def test_only_allowed_licences_are_taken(tmp_path: Path) -> None:
+    for name, text in {
+        "one": MIT,
+        "two": "GNU GENERAL PUBLIC LICENSE Version 3",
+        "three": "",
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.py").write_text(GOOD.replace("area", name))
+        if text:
+            (tmp_path / name / "LICENSE.txt").write_text(text)
+    rows, dropped = find(tmp_path, allow=["MIT"], near_duplicates=0.95)
+    assert [row["license"] for row in rows] == ["mit"]
+    assert dropped == {"file: licence gpl-3.0": 1, "file: licence unknown": 1}
+
+
+def test_a_checkout_is_named_by_remote_and_commit(tmp_path: Path) -> None:
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e", *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    (tmp_path / "a.py").write_text(GOOD)
+    git("init", "-q")
+    git("add", "a.py")
+    git("commit", "-qm", "m")
+    git("remote", "add", "origin", "https://user:token@host/owner/name.git")
+    ((seed,), _) = find(tmp_path)
+    assert seed["repository"] == f"https://host/owner/name.git@{git('rev-parse', 'HEAD')}"
+
+
+def test_a_local_dataset_is_read_with_its_licences(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [{"content": GOOD, "license": ["MIT"]}, {"content": "x = 1", "license": ["GPL-3.0"]}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "train.parquet")
+    settings = Seeds.model_validate({"datasets": [{"path": str(tmp_path)}], "allow": ["mit"]})
+    found = list(seeds.find_seeds(settings))
+    assert [one if isinstance(one, str) else one["license"] for one in found] == [
+        "mit",
+        "file: licence gpl-3.0",
+    ]
+    settings = Seeds.model_validate({"datasets": [{"path": str(tmp_path), "text": "code"}]})
+    with pytest.raises(
+        InputError, match=r"row 1: column `code` is not text.*columns here: content"
+    ):
+        list(seeds.find_seeds(settings))
+
+
+def test_folders_that_are_not_there_or_hold_no_python(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").touch()
+    with pytest.raises(InputError, match="no Python files"):
+        list(read_sources(Seeds(folders=[tmp_path])))
+    with pytest.raises(InputError, match="no such folder"):
+        list(read_sources(Seeds(folders=[tmp_path / "gone"])))
+
+
+def test_a_finished_stage_is_not_done_again(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.py").write_text(GOOD)
+    settings = {
+        "output": tmp_path / "run",
+        "seeds": {"folders": [tmp_path / "src"]},
+        "sampling": {"model": "m"},
+    }
+    recipe = Recipe.model_validate(settings)
+    seeds.run(recipe, Console(quiet=True))
+    made = (tmp_path / "run" / "seeds" / "seeds.jsonl").stat().st_mtime_ns
+    seeds.run(recipe, Console(quiet=True))
+    assert (tmp_path / "run" / "seeds" / "seeds.jsonl").stat().st_mtime_ns == made
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("key = 'AKIAIOSFODNN7EXAMPLE'", "secret"),
+        ("-----BEGIN RSA PRIVATE KEY-----", "secret"),
+        ("url = 'postgres://me:hunter2@db/x'", "secret"),
+        ("api_key = \"0123456789abcdef\"", "secret"),
+        ("write to joe@mail.company.com", "personal data"),
+        ("write to joe@example.com", None),
+        ("token = tokens[0]", None),
+        ("password = input()", None),
+    ],
+)  # fmt: skip
+def test_secrets_and_personal_data(text: str, what: str | None) -> None:
+    assert found_in(text) == what
+
+
+def test_licences_are_told_by_their_text() -> None:
+    assert license_of(MIT.encode()) == "mit"
+    assert license_of(b"Apache License\n   Version 2.0, January 2004") == "apache-2.0"
+    assert license_of(b"SPDX-License-Identifier: BSD-3-Clause") == "bsd-3-clause"
+    assert license_of(b"All rights reserved.") is None
