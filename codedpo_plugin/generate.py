@@ -164,10 +164,11 @@ def _key(recipe: Recipe, asks: list[dict[str, Ask]]) -> str:
 def _pay(asks: list[dict[str, Ask]], recipe: Recipe, console: Console) -> bool:
     """Have all samples in the cache; whether there are as many as wanted."""
     by_model: dict[str, tuple[Sampling, list[Ask]]] = {}
-    for role in ROLES:
-        settings = _settings(role, recipe)
-        of_model = by_model.setdefault(settings.model_dump_json(), (settings, []))[1]
-        of_model += [roles[role] for roles in asks]
+    models = {role: _settings(role, recipe) for role in ROLES}
+    for roles in asks:  # problem by problem: a budget that ends leaves whole candidates
+        for role, settings in models.items():
+            name = settings.model_dump_json()
+            by_model.setdefault(name, (settings, []))[1].append(roles[role])
     if asks and _start_alike(asks[0]):
         console.print(
             "generate: the prompts for solutions and for tests start with the same word: a small "

@@ -9,12 +9,14 @@ import pytest
 
 pytest.importorskip("openai", reason="pip install 'codedpo[sample]'")
 
-from exercises import EXERCISES
+from conftest import write_jsonl
+from exercises import EXERCISES, fenced
 from rich.console import Console
 from servers import Writer, serving
 from tiny_writer import lessons
 
-from codedpo_plugin import front, run
+from codedpo_plugin import front, prompts, run
+from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Recipe, Seeds, load_recipe
 from codedpo_plugin.seeds import find_seeds
 from codedpo_plugin.shards import Row, read_rows
@@ -85,3 +87,143 @@ def test_a_folder_and_an_endpoint_are_enough(tmp_path: Path, server: Writer) -> 
     asked = server.served
     run.build(recipe, (1, 1), QUIET)
     assert server.served == asked
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A user's own problems: those of the exercises."""
+    rows = [
+        {"task_id": exercise.signature[4:].partition("(")[0], "prompt": exercise.problem()}
+        for exercise in EXERCISES
+    ]
+    return write_jsonl(tmp_path / "problems.jsonl", rows)
+
+
+def generated(recipe: Recipe) -> dict[str, Row]:
+    run.first_half(["problems", "generate"], recipe, (1, 1), QUIET)
+    return {row["task_id"]: row for row in rows_in(recipe, "generated", "candidates.jsonl")}
+
+
+def test_more_samples_for_some_problems_keep_those_that_were_paid_for(
+    tmp_path: Path, server: Writer, own: Path
+) -> None:
+    recipe = recipe_on(tmp_path, server, seeds=None, problems=str(own))
+    before = generated(recipe)
+    asked = server.served
+    more = write_jsonl(tmp_path / "more.jsonl", [{"task_id": "sign", "solutions": 9, "tests": 3}])
+    again = generated(
+        recipe_on(tmp_path, server, f"generate.more={more}", seeds=None, problems=str(own))
+    )
+    assert server.served - asked == 3 + 1
+    assert {name for name, row in again.items() if row != before[name]} == {"sign"}
+    assert again["sign"]["solutions"][:6] == before["sign"]["solutions"]
+    assert len(again["sign"]["solutions"]) == len(again["sign"]["responses"]) == 9
+    wrong = write_jsonl(tmp_path / "wrong.jsonl", [{"task_id": "none", "solutions": 9}])
+    with pytest.raises(InputError, match="no problem is called 'none'"):
+        generated(
+            recipe_on(tmp_path, server, f"generate.more={wrong}", seeds=None, problems=str(own))
+        )
+
+
+def test_expected_values_by_vote(tmp_path: Path, own: Path) -> None:
+    solve, inputs = (prompts.load(f"{name}-v1", "prompt") for name in ("solution", "inputs"))
+    pairs = []
+    for exercise in EXERCISES[:2]:
+        name = exercise.signature[4:].partition("(")[0]
+        asked = {"prompt": exercise.problem(), "entry_point": name}
+        pairs += [(solve.fill(**asked).strip(), fenced(code)) for code in exercise.solutions]
+        calls = [test[7:].partition(" ==")[0] for test in exercise.tests]
+        pairs.append((inputs.fill(**asked).strip(), fenced("\n".join(calls))))
+    writer = Writer(pairs)
+    with serving(writer):
+        recipe = recipe_on(
+            tmp_path, writer, "generate.tests.outputs=vote", seeds=None, problems=str(own)
+        )
+        rows = generated(recipe)
+    assert rows["twice"]["tests"] == list(EXERCISES[0].tests)
+    # Two solutions of three samples each: no majority where they differ, and so no test.
+    assert rows["sign"]["tests"] == ["assert sign(5) == 1", "assert sign(-5) == -1"]
+
+
+def test_a_base_model_goes_on_from_the_prompt(tmp_path: Path, own: Path) -> None:
+    solve, test = (prompts.load(f"{name}-base-v1", "prompt") for name in ("solution", "test"))
+    pairs = []
+    for exercise in EXERCISES:
+        name = exercise.signature[4:].partition("(")[0]
+        asked = {"prompt": exercise.problem(), "entry_point": name}
+        pairs += [(solve.fill(**asked), f"{code}\n```\nMore words") for code in exercise.solutions]
+        pairs.append(
+            (test.fill(**asked), "\n".join(exercise.tests).removeprefix(f"assert {name}("))
+        )
+    writer = Writer(pairs)
+    with serving(writer):
+        recipe = recipe_on(
+            tmp_path, writer, "generate.style=completion", seeds=None, problems=str(own)
+        )
+        rows = generated(recipe)
+    assert rows["sign"]["solutions"][:2] == list(EXERCISES[1].solutions)
+    assert rows["sign"]["tests"] == list(EXERCISES[1].tests)
+    assert rows["sign"]["prompt"].endswith("# Solution\n\n```python\n")
+    assert writer.requests[0]["stop"] == ["\n```"]
+
+
+def test_contaminated_and_empty_problems_are_dropped_with_the_pair(
+    tmp_path: Path, server: Writer, own: Path
+) -> None:
+    tests = ["assert palin('abcba')", "assert not palin('ab')", "assert palin('')"]
+    benchmark = {"task_id": "P/1", "prompt": "Palindrome?", "entry_point": "palin", "tests": tests}
+    known = write_jsonl(tmp_path / "mine.jsonl", [benchmark])
+    with open(own, "a") as file:
+        file.write(
+            json.dumps({"task_id": "odd", "prompt": "Nobody knows.", "entry_point": "odd"}) + "\n"
+        )
+    recipe = recipe_on(
+        tmp_path, server, f"decontaminate.benchmarks={known}", seeds=None, problems=str(own)
+    )
+    rows = generated(recipe)
+    made = front.manifest(recipe.output, "generated")
+    assert made
+    assert "mirrored" not in rows
+    assert made["dropped"] == {"contaminated: solves a benchmark's problem": 1, "no solutions": 1}
+    (pair,) = made["contaminated"]
+    assert (pair["task_id"], pair["benchmark"], pair["problem"]) == ("mirrored", "mine", "P/1")
+    assert made["samples"]["solutions"] == {"kept": 36, "no program": 6}
+    run.build(recipe, (1, 1), QUIET)
+    assert "P/1" in (recipe.output / "report.html").read_text()
+    assert (
+        "Decontaminated against mine.jsonl: 1 problems dropped"
+        in (recipe.output / "dataset" / "README.md").read_text()
+    )
+
+
+def test_a_spent_budget_leaves_candidates_and_more_money_goes_on(
+    tmp_path: Path, server: Writer, own: Path
+) -> None:
+    sampling = {
+        "model": "stub",
+        "base_url": server.url,
+        "prices": {"completion": 1000},
+        "max_tokens": 10,
+        "choices": 3,
+    }
+    recipe = recipe_on(
+        tmp_path, server, "sampling.budget=0.15", seeds=None, problems=str(own), sampling=sampling
+    )
+    few = generated(recipe)
+    assert 0 < len(few) < len(EXERCISES)
+    rest = generated(
+        recipe_on(
+            tmp_path, server, "sampling.budget=9", seeds=None, problems=str(own), sampling=sampling
+        )
+    )
+    assert len(rest) == len(EXERCISES)
+
+
+def test_parts_wait_for_the_candidates(tmp_path: Path, server: Writer, own: Path) -> None:
+    recipe = recipe_on(tmp_path, server, seeds=None, problems=str(own))
+    with pytest.raises(InputError, match="candidates are not made in parts"):
+        run.build(recipe, (1, 2), QUIET)
+    with pytest.raises(InputError, match="run `codedpo generate`"):
+        run.stages(["execute"], recipe, (1, 1), QUIET)
+    with pytest.raises(InputError, match="has no problems yet; run `codedpo problems`"):
+        run.first_half(["generate"], recipe, (1, 1), QUIET)
