@@ -24,7 +24,7 @@ class Lengths:
     dropped: int = 0
     """Rows whose prompt alone fills `max_length`: the trainer leaves them out."""
     identical: int = 0
-    """Pairs whose two sides are the same tokens once cut: they teach nothing."""
+    """Other pairs whose two sides are the same tokens once cut: they teach nothing."""
     trimmed: int = 0
     """Rows with a side that the chat template does not render word for word."""
     endless: int = 0
@@ -58,10 +58,9 @@ def _measure(rows: list[Row], tokenizer: Any, max_length: int, lengths: Lengths)
             lengths.sides.setdefault(side, []).append(len(tokens[side][index]))
         if len(prompts[index]) >= max_length:
             lengths.dropped += 1
-        elif max(map(len, ids)) > max_length:
-            lengths.cut += 1
-        if len(ids) == 2 and ids[0][:max_length] == ids[1][:max_length]:
-            lengths.identical += 1
+        else:
+            lengths.cut += max(map(len, ids)) > max_length
+            lengths.identical += len(ids) == 2 and ids[0][:max_length] == ids[1][:max_length]
         said = [(content(row[side]), texts[side][index]) for side in sides]
         lengths.trimmed += any(completion not in text for completion, text in said)
         lengths.endless += any(text.endswith(completion) for completion, text in said)

@@ -1,0 +1,148 @@
+"""`codedpo check` on TRL recipes: what it must say before anything is launched."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+pytest.importorskip("trl", reason="pip install 'codedpo[train]'")
+
+from tiny import save, tiny
+
+from codedpo_plugin import check, lengths, training
+from codedpo_plugin.errors import InputError
+from codedpo_plugin.recipe import Recipe
+
+DPO = Path(__file__).parents[1] / "recipes" / "trl" / "dpo.yaml"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def said(built: Recipe, model: Path) -> Any:
+    """A function: overrides -> `level about: message` of every finding."""
+
+    def run(*overrides: str, gpus: int = 1) -> str:
+        base = [f"model_name_or_path={model}", f"dataset_name={built.output / 'dataset'}"]
+        base += ["eval_strategy=null", "eval_steps=null"]
+        recipe = training.load([DPO], [*base, *overrides])
+        found = check.check(recipe, gpus, Console(quiet=True))
+        return "\n".join(f"{f.level} {f.about}: {f.message}" for f in found)
+
+    return run
+
+
+def test_a_sound_recipe_has_no_errors(said: Any) -> None:
+    found = said()
+    assert "error" not in found
+    assert "ok keys" in found
+    assert "ok template" in found
+    assert "every row fits" in found
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("lerning_rate=1", "did you mean 'learning_rate'"),
+        ("rpo_alpha=1.0", "loss_weights"),
+        ("warmup_ratio=0.1", "warmup_steps: 0.1"),
+        ("multi_gpu=true", "on the command line, --multi_gpu"),
+        ("learning_rate=fast", "'fast' is not a number"),
+        ("per_device_train_batch_size=1.5", "not a whole number"),
+        ("save_strategy=no", "in quotes"),
+        ("lr_scheduler_type=linar", "'linar' is not one of"),
+        ("loss_weights=[1.0]", "1 weights for loss_type"),
+        ("sync_ref_model=true", "not with sync_ref_model"),
+        ("load_best_model_at_end=true", "strategy"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(override: str, message: str, said: Any) -> None:
+    found = said(override)
+    assert "error keys" in found
+    assert message in found
+
+
+def test_keys_of_accelerate_launch_are_known(said: Any) -> None:
+    assert "error" not in said("num_processes=4", "accelerate_config=zero2", "env.A=1")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("dataset_name=./none", "no folder ./none"),
+        ("dataset_config=dpoo", "dpoo"),
+        ("dataset_config=kto", "dpo needs columns"),
+        ("dataset_train_split=trian", "no split 'trian'"),
+        ("dataset_test_split=tset", ""),
+    ],
+)
+def test_wrong_data_is_named(override: str, message: str, said: Any) -> None:
+    found = said(override)
+    assert ("error data" in found) == bool(message)
+    assert message in found
+
+
+def test_evaluation_without_a_test_split_is_an_error(said: Any) -> None:
+    assert "there is no split 'tset'" in said("dataset_test_split=tset", "eval_strategy=steps")
+
+
+def test_batch_arithmetic(said: Any) -> None:
+    found = said("per_device_train_batch_size=2", "gradient_accumulation_steps=3", gpus=4)
+    assert "2 x 3 x 4 GPUs = 24 rows a step; 1 steps an epoch" in found
+    assert "more than all" in found
+
+
+def test_messages_need_a_template(said: Any, model: Path, tmp_path: Path) -> None:
+    _, tokenizer = tiny()
+    tokenizer.chat_template = None
+    tokenizer.save_pretrained(tmp_path)
+    assert "export.format=standard" in said(f"model_name_or_path={tmp_path}")
+
+
+def messages(prompt: str, chosen: str, rejected: str) -> dict[str, Any]:
+    return lengths.as_messages({"prompt": prompt, "chosen": chosen, "rejected": rejected})
+
+
+def test_rows_cut_dropped_and_made_identical() -> None:
+    _, tokenizer = tiny()
+    rows = [
+        messages("p", "short", "other"),
+        messages("p", "the same beginning of over forty and then a", "the same beginning of over forty and then b"),
+        messages("p" * 60, "a", "b"),
+    ]  # fmt: skip
+    measured = lengths.measure(rows, tokenizer, 60)
+    opening = len(tokenizer("<|im_start|>user\np<|im_end|>\n<|im_start|>assistant\n")["input_ids"])
+    assert measured.prompt[0] == opening
+    assert measured.sides["chosen"][0] == opening + len("short") + 2
+    assert (measured.cut, measured.dropped, measured.identical) == (1, 1, 1)
+    assert lengths.measure(rows, tokenizer, 200).identical == 0
+
+
+def test_a_template_that_trims_or_never_ends_is_seen() -> None:
+    _, tokenizer = tiny()
+    rows = [messages("p", "    indented\n", "x")]
+    assert lengths.measure(rows, tokenizer, 99).trimmed == 0
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content | trim }}{% endfor %}"
+    measured = lengths.measure(rows, tokenizer, 99)
+    assert (measured.trimmed, measured.endless) == (1, 1)
+
+
+def test_strings_end_with_the_end_token() -> None:
+    _, tokenizer = tiny()
+    rows = [{"prompt": "p\n", "completion": "code"}]
+    assert lengths.measure(rows, tokenizer, 99).sides == {"completion": [7]}
+
+
+def test_only_a_sound_recipe_is_written(built: Recipe, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "train.yaml"
+    sets = [f"model_name_or_path={model}", f"dataset_name={built.output / 'dataset'}"]
+    sets += ["eval_strategy=null", "eval_steps=null"]
+    with pytest.raises(InputError, match="1 to mend"):
+        check.run([DPO], [*sets, "betta=1"], 1, out, Console(quiet=True))
+    assert not out.exists()
+    check.run([DPO], sets, 1, out, Console(quiet=True))
+    assert training.load([out])["model"] == str(model)
