@@ -16,7 +16,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from codedpo_plugin.errors import InfrastructureError
 from codedpo_plugin.sandbox import cells as records
@@ -42,8 +42,9 @@ class Limits:
     """Size of any file it writes, in MiB."""
     strikes: int = 2
     """Time-outs of a solution after which its other cells are not run."""
-    share: bool = True
-    """Whether cells that cannot disturb each other may share a process."""
+    share: Literal["proved", "solution", "nothing"] = "proved"
+    """Cells that share a process: those proved unable to disturb each other (see `purity`), those
+    of a solution, whatever they do to each other (as other systems have it), or none."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Sandbox:
         """`pin_to`: a core to run on; `seed`: of `random` and of hashes, in every process."""
         self.limits = limits or Limits()
         self.layers: dict[str, str] = {}
+        self.native = False
         self._pin_to = pin_to
         self._seed = seed
         self._process: subprocess.Popen[bytes] | None = None
@@ -114,7 +116,7 @@ class Sandbox:
         for index, line in enumerate(table):
             while missing := [cell for cell, reply in enumerate(line) if reply is None]:
                 # What it takes down with it is run alone: then it can blame nobody else.
-                self._try(programs, cells, [index], missing, table, seconds)
+                self._try(programs, cells, [index], missing, table, seconds, careful=True)
                 if line[missing[0]] is None:
                     tries[index] += 1
                     if tries[index] >= _TRIES:
@@ -129,12 +131,14 @@ class Sandbox:
         some_cells: list[int],
         table: list[list[Reply | None]],
         seconds: float | None,
+        careful: bool = False,
     ) -> None:
         """Send one request and fill in what comes back before the sandbox dies, if it dies."""
         request = {
             "programs": [programs[index] for index in some_programs],
             "cells": [cells[index] for index in some_cells],
             "seconds": seconds or self.limits.seconds,
+            "careful": careful,
         }
         try:
             self._send(request)
@@ -183,6 +187,7 @@ class Sandbox:
             "strikes": self.limits.strikes,
             "budget": _BUDGET * self.limits.seconds,
             "share": self.limits.share,
+            "native": not os.environ.get("CODEDPO_PURE_PYTHON"),
             "seed": self._seed,
         }
         program = str(Path(__file__).with_name("zygote.py"))
@@ -201,9 +206,10 @@ class Sandbox:
         if self._pin_to is not None:
             os.sched_setaffinity(self._process.pid, {self._pin_to})
         try:
-            self.layers = json.loads(self._read_frame()[-1])
+            hello = json.loads(self._read_frame()[-1])
         except _Died as died:
             raise InfrastructureError(f"the sandbox does not start ({died}): {program}") from None
+        self.layers, self.native = hello["layers"], hello["native"]
 
     def _environment(self) -> dict[str, str]:
         places = {"TMPDIR": self._scratch, "HOME": self._scratch}

@@ -452,6 +452,11 @@ def lock_leaf(memory_bytes: int, cpu_seconds: int | None, file_bytes: int) -> No
     _limit(resource.RLIMIT_AS, memory_bytes, memory_bytes)
 
 
+def leaf_filter() -> tuple[bytes, int]:
+    """What `lock_leaf` installs (BPF; nothing without seccomp), and where in it the pid belongs."""
+    return (_leaf_filter.raw if _leaf_filter is not None else b""), _LEAF_PID
+
+
 def die_with_parent(parent_pid: int) -> None:
     """Have the kernel kill this process when the thread that forked it ends; nothing off Linux.
 

@@ -21,6 +21,8 @@ _MODULE_LEVEL = frozenset(
     "PUSH_NULL RESUME RETURN_CONST RETURN_VALUE SET_FUNCTION_ATTRIBUTE STORE_NAME".split()
 )
 
+_COSTLY = frozenset(["BINARY_OP"])  # 9**9**9
+
 # MATCH_CLASS reads attributes whose names are no names of the code.
 _STORES = frozenset("STORE_GLOBAL DELETE_GLOBAL STORE_ATTR DELETE_ATTR MATCH_CLASS".split())
 
@@ -48,6 +50,17 @@ def is_pure(code: types.CodeType) -> bool:
         return False
     # An object of a class made by `type` can have `copy` set any attribute of any object.
     return not {"copy", "type"} <= _all_names(code)
+
+
+def is_inert(code: types.CodeType) -> bool:
+    """Whether running a compiled module only imports what is harmless, and binds functions and
+    constants: then it always ends, and can be run once, by a trusted process that forks leaves to
+    run the functions, which may be as impure as they like.
+    """
+    opcodes = {opcode.opname[number] for number in code.co_code[::2]}
+    if not opcodes <= _MODULE_LEVEL - _COSTLY or any(map(_is_dangerous, code.co_names)):
+        return False
+    return "IMPORT_NAME" not in opcodes or _imports_harmless(code)
 
 
 def is_pure_call(source: str) -> bool:
