@@ -20,6 +20,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -36,6 +37,7 @@ enum { ENDED, CPU_LIMIT, WALL_LIMIT };
 #define TEXT 2048             /* values that are longer are encoded by encoding.py */
 #define DEPTH 20
 #define CALLS 8               /* of a cell that is run here */
+#define SMALL (1 << 16)       /* memory that is copied as it is */
 #define FRAMES (1 << 16)      /* replies are held back up to this size ... */
 #define HOLD 0.1              /* ... or for so many seconds */
 
@@ -449,7 +451,6 @@ static int tidy(void)
 static struct {
     char data[FRAMES];
     size_t size;
-    double since;
 } frames;
 
 static int flush(void)
@@ -508,8 +509,8 @@ static Py_ssize_t records(Py_ssize_t most, off_t *at, uint32_t *sizes)
 
 typedef struct {
     Py_ssize_t done;
-    int struck;
-    double seconds;
+    int struck; /* the last leaf: killed at a limit */
+    double seconds; /* CPU time of it */
 } Ran;
 
 /* Run so many jobs in one leaf and reply; -1 if the machine failed. */
@@ -535,43 +536,71 @@ static int run_leaf(PyObject *programs, PyObject *cells, PyObject *jobs, Py_ssiz
         return -1;
     ran->done += whole + died;
     ran->struck = status != ENDED;
-    ran->seconds += seconds;
+    ran->seconds = seconds;
     return 0;
 }
 
-PyDoc_STRVAR(run_doc, "run(programs, cells, jobs, at_once, budget, hold): see Leaves.run");
+static long program_of(PyObject *jobs, Py_ssize_t i)
+{
+    return PyLong_AsLong(PyTuple_GetItem(PyList_GetItem(jobs, i), 0));
+}
+
+/* Add to a program's CPU seconds; the sum, or -1. */
+static double add(PyObject *spent, long program, double seconds)
+{
+    PyObject *old = PyList_GetItem(spent, program);
+    double sum = old ? PyFloat_AsDouble(old) + seconds : -1;
+    return sum < 0 || PyList_SetItem(spent, program, PyFloat_FromDouble(sum)) ? -1 : sum;
+}
+
+PyDoc_STRVAR(run_doc, "run(programs, cells, jobs, at_once, spent, budget, hold): see Leaves.run");
 
 static PyObject *run(PyObject *Py_UNUSED(self), PyObject *arguments)
 {
     PyObject *programs, *cells, *jobs;
+    PyObject *spent;
     Py_ssize_t at_once;
-    double budget;
+    double budget, used = 0;
     int hold, failed = 0;
     Ran ran = {0, 0, 0};
-    if (!PyArg_ParseTuple(arguments, "OOOndp", &programs, &cells, &jobs, &at_once, &budget, &hold))
+    if (!PyArg_ParseTuple(arguments, "OOOnOdp", &programs, &cells, &jobs, &at_once, &spent, &budget,
+                          &hold))
         return NULL;
     Py_ssize_t size = PyList_Size(jobs);
     at_once = at_once < size ? at_once : size;
     off_t *at = PyMem_Malloc((at_once + 1) * sizeof *at);
     uint32_t *sizes = PyMem_Malloc((at_once + 1) * sizeof *sizes);
-    frames.since = clock_seconds(CLOCK_MONOTONIC);
-    while (at && sizes && !failed && ran.done < size) {
-        Py_ssize_t left = size - ran.done, count = left < at_once ? left : at_once;
+    double since = clock_seconds(CLOCK_MONOTONIC);
+    failed = !at || !sizes;
+    while (!failed && ran.done < size) {
+        Py_ssize_t first = ran.done, count = size - first < at_once ? size - first : at_once;
+        long program = program_of(jobs, first);
         failed = run_leaf(programs, cells, jobs, count, at, sizes, &ran);
-        if (ran.struck || at_once > 1 || ran.seconds > budget)
+        if (at_once > 1) {
+            for (Py_ssize_t i = first; i < ran.done; i++)
+                failed |= add(spent, program_of(jobs, i), ran.seconds / (ran.done - first)) < 0;
             break;
+        }
+        used += ran.seconds;
+        if (ran.struck || ran.done == size || program_of(jobs, ran.done) != program || used > budget) {
+            double sum = add(spent, program, used);
+            used = 0;
+            failed |= sum < 0;
+            if (ran.struck || sum > budget)
+                break;
+        }
         double now = clock_seconds(CLOCK_MONOTONIC);
-        if (!hold || now - frames.since > HOLD) {
-            failed = failed || flush();
-            frames.since = now;
+        if (!hold || now - since > HOLD) {
+            failed |= flush();
+            since = now;
         }
     }
-    failed = failed || !at || !sizes || flush();
+    failed |= flush();
     PyMem_Free(at);
     PyMem_Free(sizes);
     if (failed)
         return PyErr_Occurred() ? NULL : PyErr_SetFromErrno(PyExc_OSError);
-    return Py_BuildValue("nOd", ran.done, ran.struck ? Py_True : Py_False, ran.seconds);
+    return Py_BuildValue("nO", ran.done, ran.struck ? Py_True : Py_False);
 }
 
 PyDoc_STRVAR(configure_doc, "configure(...): what `run` needs; see NativeLeaves");
@@ -597,9 +626,79 @@ static PyObject *configure(PyObject *Py_UNUSED(self), PyObject *arguments)
     Py_RETURN_NONE;
 }
 
+/* --- memory */
+
+static struct {
+    char *start;
+    size_t size;
+} ranges[256];
+static int range_count;
+
+/* Find what is private and has been written to, but for the stack and these variables. */
+static int find_ranges(int maps)
+{
+    static char text[1 << 16];
+    size_t size = 0;
+    ssize_t n;
+    while ((n = read(maps, text + size, sizeof text - 1 - size)) > 0)
+        size += n;
+    text[size] = 0;
+    range_count = 0;
+    for (char *line = text, *end; (end = strchr(line, '\n')) && range_count < 256; line = end + 1) {
+        unsigned long from, to;
+        char rights[5] = "";
+        *end = 0;
+        if (sscanf(line, "%lx-%lx %4s", &from, &to, rights) != 3 || strcmp(rights, "rw-p") ||
+            to - from < SMALL || strstr(line, "[stack]") ||
+            ((unsigned long)text >= from && (unsigned long)text < to))
+            continue;
+        ranges[range_count].start = (char *)from;
+        ranges[range_count++].size = to - from;
+    }
+    return n;
+}
+
+/* Copy a range to the file and map the file's pages instead: private, so nothing else changes. Made
+   of system calls alone, as nothing may be written to the range meanwhile. A range of which a part
+   has been given back is left alone. */
+static void turn_into_file(int file, off_t at, char *start, size_t size)
+{
+    size_t done = 0;
+    while (done < size) {
+        long n = syscall(SYS_pwrite64, file, start + done, size - done, at + done);
+        if (n <= 0)
+            return;
+        done += n;
+    }
+    syscall(SYS_mmap, start, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, file, at);
+}
+
+PyDoc_STRVAR(settle_doc,
+             "settle(file, maps=-1): make this process's memory cheap to fork.\n\n"
+             "What it has written so far (heap, arenas, data of libraries) becomes a private\n"
+             "mapping of a file in memory: a fork then copies entries of page tables for what was\n"
+             "touched since, not for all of it. `file`: nobody else's; `maps`: /proc/self/maps, or\n"
+             "the same ranges again as in the process that this one was forked from.");
+
+static PyObject *settle(PyObject *Py_UNUSED(self), PyObject *arguments)
+{
+    int file, maps = -1;
+    off_t at = 0;
+    if (!PyArg_ParseTuple(arguments, "i|i", &file, &maps))
+        return NULL;
+    if ((maps >= 0 && find_ranges(maps)) || ftruncate(file, 0))
+        return PyErr_SetFromErrno(PyExc_OSError);
+    for (int i = 0; i < range_count; i++) {
+        turn_into_file(file, at, ranges[i].start, ranges[i].size);
+        at += ranges[i].size;
+    }
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
     {"configure", configure, METH_VARARGS, configure_doc},
     {"run", run, METH_VARARGS, run_doc},
+    {"settle", settle, METH_VARARGS, settle_doc},
     {NULL, NULL, 0, NULL},
 };
 

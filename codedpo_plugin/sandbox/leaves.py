@@ -56,18 +56,19 @@ class Leaves:
         cells: list[Cell],
         jobs: list[Job],
         at_once: int,
-        budget: float,
-    ) -> tuple[int, bool, float]:
+        spent: list[float],
+    ) -> tuple[int, bool]:
         """Run jobs from the front, so many in one leaf, and reply to those that are done.
 
-        Stops after a leaf that held several jobs, a job that was killed at a limit, or more than
-        `budget` CPU seconds. When a shared leaf dies, the job it was in is lost if it hung, or was
-        the first; else it may have died of what another left, and is the first of the jobs left.
+        Stops after a leaf that held several jobs, a job that was killed at a limit, or one whose
+        program has more than `budget` CPU seconds in `spent`, which is kept up to date. When a
+        shared leaf dies, the job it was in is lost if it hung, or was the first; else it may have
+        died of what another left, and is the first of the jobs left.
 
         Returns:
-            How many jobs are done, whether the last one was killed at a limit, CPU seconds.
+            How many jobs are done, and whether the last one was killed at a limit.
         """
-        done, spent = 0, 0.0
+        done = 0
         while done < len(jobs):
             some = jobs[done : done + at_once]
             status, number, seconds, texts = self._run_leaf(programs, cells, some)
@@ -80,11 +81,15 @@ class Leaves:
             if died:
                 frames.append(pack(status, *some[len(texts)], number, each))
             write(self.replies, frames)
+            for program, _ in some[: len(texts) + died]:
+                spent[program] += each
             done += len(texts) + died
-            spent += seconds
-            if status or at_once > 1 or spent > budget:
-                return done, bool(status), spent
-        return done, False, spent
+            if status or at_once > 1 or spent[some[0][0]] > self.settings["budget"]:
+                return done, bool(status)
+        return done, False
+
+    def settle(self) -> None:
+        """Nothing: see `NativeLeaves.settle`."""
 
     def _run_leaf(
         self, programs: list[Program], cells: list[Cell], jobs: list[Job]
@@ -171,7 +176,8 @@ class NativeLeaves:
 
     def __init__(self, native: Any, results: int, replies: int, settings: dict[str, Any]) -> None:
         scratch = os.open(settings["scratch"], os.O_RDONLY | os.O_DIRECTORY)
-        self.native, self.hold = native, not settings["careful"]
+        self.native, self.settings = native, settings
+        self.hold = not settings["careful"]
         native.configure(
             results,
             replies,
@@ -194,14 +200,19 @@ class NativeLeaves:
         cells: list[Cell],
         jobs: list[Job],
         at_once: int,
-        budget: float,
-    ) -> tuple[int, bool, float]:
+        spent: list[float],
+    ) -> tuple[int, bool]:
         """See `Leaves.run`; replies may be held back for a tenth of a second."""
         plain = [(cell.plain_calls, cell) for cell in cells]
-        ran: tuple[int, bool, float] = self.native.run(
-            programs, plain, jobs, at_once, budget, self.hold
+        budget = self.settings["budget"]
+        ran: tuple[int, bool] = self.native.run(
+            programs, plain, jobs, at_once, spent, budget, self.hold
         )
         return ran
+
+    def settle(self) -> None:
+        """Make forks of this process cheaper; worth it before some tens of them."""
+        self.native.settle(self.settings["memory"])
 
 
 def _records(results: int, most: int) -> list[bytes]:

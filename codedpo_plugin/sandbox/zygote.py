@@ -45,6 +45,8 @@ try:
 except ImportError:
     native = None
 
+_MANY = 50  # leaves, from which on it pays to settle
+
 _PRELOAD = (
     "bisect", "collections", "copy", "datetime", "functools", "heapq", "itertools", "math",
     "operator", "random", "re", "string", "typing",
@@ -63,15 +65,21 @@ def main() -> None:
     sys.modules["random"].seed(settings["seed"])
     results = os.memfd_create("results") if hasattr(os, "memfd_create") else _temporary_file()
     os.chdir(settings["scratch"])
+    use_native = native is not None and settings["native"]
+    maps = os.open("/proc/self/maps", os.O_RDONLY)
+    memory, settings["memory"] = os.memfd_create("zygote"), os.memfd_create("row")
     layers = lockdown.lock_process(settings["scratch"], settings["path"])
     lockdown.die_with_parent(settings["parent"])
-    use_native = native is not None and settings["native"]
     hello = {"layers": layers, "native": use_native}
     write(replies, [pack(text=json.dumps(hello).encode())])
     sys.argv = [""]
     _warm_up()
     gc.collect()
     gc.freeze()
+    if use_native and not os.environ.get("NOSETTLE"):
+        native.settle(memory, maps)
+        os.close(maps)
+        os.close(memory)
     _serve(requests, replies, results, settings)
 
 
@@ -144,11 +152,18 @@ def _row(requests: int, replies: int, results: int, settings: dict[str, Any]) ->
             together += [(index, n) for n in sorted(pure)]
     row.run(programs, cells, together, len(together))
     shared = {program for program, _ in together}
-    for index, program in enumerate(programs):
-        alone = [n for n in range(len(cells)) if index not in shared or n not in pure]
-        if alone and isinstance(program, types.CodeType):
-            jobs = [(index, n) for n in alone]
-            row.run_program(programs, cells, jobs, len(jobs) if share == "solution" else 1)
+    alone = [
+        (index, n)
+        for index, program in enumerate(programs)
+        for n in range(len(cells))
+        if isinstance(program, types.CodeType) and (index not in shared or n not in pure)
+    ]
+    if share == "solution":
+        for _, group in itertools.groupby(alone, key=lambda job: job[0]):
+            jobs = list(group)
+            row.run(programs, cells, jobs, len(jobs))
+    elif alone:
+        row.run_alone(programs, cells, alone)
 
 
 def _compiled(source: str) -> types.CodeType | bytes:
@@ -169,41 +184,36 @@ class _Row:
 
     def __init__(self, results: int, replies: int, settings: dict[str, Any]) -> None:
         self.replies, self.settings = replies, settings
-        self.strikes: dict[int, int] = {}
-        self.spent: dict[int, float] = {}
+        self.strikes = [0] * len(settings["programs"])
+        self.spent = [0.0] * len(settings["programs"])
         self.leaves: Leaves | NativeLeaves = (
             NativeLeaves(native, results, replies, settings)
             if native and settings["native"]
             else Leaves(results, replies, settings)
         )
 
-    def run_program(
-        self, programs: list[Any], cells: list[Cell], jobs: list[Job], at_once: int
-    ) -> None:
-        """Run the jobs of one program, which is run here if that is harmless: a fork is cheaper
-        than to define the program in each leaf.
+    def run_alone(self, programs: list[Any], cells: list[Cell], jobs: list[Job]) -> None:
+        """Run a leaf per job. Programs that are harmless to define are defined here, once: a fork
+        is cheaper than to do it in each leaf.
         """
-        index = jobs[0][0]
-        if at_once == 1 and purity.is_inert(programs[index]):
-            programs = [*programs]
+        for index in dict.fromkeys(index for index, _ in jobs):
+            if not purity.is_inert(programs[index]):
+                continue
             programs[index], broken = define(programs[index])
             if broken:
-                self.reply(jobs, ENDED, broken)
-                return
+                self.reply([job for job in jobs if job[0] == index], ENDED, broken)
+                jobs = [job for job in jobs if job[0] != index]
         gc.freeze()
-        self.run(programs, cells, jobs, at_once)
+        if len(jobs) >= _MANY:
+            self.leaves.settle()
+        self.run(programs, cells, jobs, 1)
 
     def run(self, programs: list[Program], cells: list[Cell], jobs: list[Job], at_once: int) -> None:
         """Run jobs, so many in one leaf. A program with too many time-outs has its other jobs left."""
-        budget = float(self.settings["budget"])
         while jobs:
-            left = budget - self.spent.get(jobs[0][0], 0.0)
-            done, struck, seconds = self.leaves.run(programs, cells, jobs, at_once, left)
-            for program, _ in jobs[:done]:
-                self.spent[program] = self.spent.get(program, 0.0) + seconds / done
+            done, struck = self.leaves.run(programs, cells, jobs, at_once, self.spent)
             if struck:
-                program = jobs[done - 1][0]
-                self.strikes[program] = self.strikes.get(program, 0) + 1
+                self.strikes[jobs[done - 1][0]] += 1
             jobs = jobs[done:]
             if any(map(self._is_out, jobs)):
                 self.reply([job for job in jobs if self._is_out(job)], NOT_RUN)
@@ -215,8 +225,8 @@ class _Row:
 
     def _is_out(self, job: Job) -> bool:
         """Whether the job's program has had its time-outs, or its CPU time, in this request."""
-        late = self.strikes.get(job[0], 0) >= int(self.settings["strikes"])
-        return late or self.spent.get(job[0], 0.0) > float(self.settings["budget"])
+        late = self.strikes[job[0]] >= int(self.settings["strikes"])
+        return late or self.spent[job[0]] > float(self.settings["budget"])
 
 
 if __name__ == "__main__":
