@@ -29,6 +29,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
 enum { ENDED, CPU_LIMIT, WALL_LIMIT };
 
 #define HEADER 25             /* leaves.py: _HEADER */
@@ -37,12 +41,14 @@ enum { ENDED, CPU_LIMIT, WALL_LIMIT };
 #define TEXT 2048             /* values that are longer are encoded by encoding.py */
 #define DEPTH 20
 #define CALLS 8               /* of a cell that is run here */
-#define SMALL (1 << 16)       /* memory that is copied as it is */
+#define SMALL (1 << 16)       /* bytes: not worth a mapping */
+#define MANY 50               /* leaves, from which on turning memory into a file pays */
+#define HUGE (2ul << 20)
 #define FRAMES (1 << 16)      /* replies are held back up to this size ... */
 #define HOLD 0.1              /* ... or for so many seconds */
 
 static struct {
-    int results, replies, started[2], scratch;
+    int results, replies, started[2], scratch, memory_file;
     double seconds;
     rlim_t memory, file;
     PyObject *filter; /* bytes: the BPF program of a leaf; empty without seccomp */
@@ -364,6 +370,110 @@ static int lock(pid_t parent, Py_ssize_t jobs)
            limit(RLIMIT_CORE, 0, 0) || filter_calls() || limit(RLIMIT_AS, my.memory, my.memory);
 }
 
+/* --- memory: what a fork copies, and what a leaf faults in */
+
+static struct {
+    char *start;
+    size_t size;
+} ranges[256];
+static int range_count;
+
+/* Note what is private and has been written to (but for the stack and these variables), and where
+   the interpreter's code and constants lie. */
+static int read_maps(int maps, char **code, char **code_end)
+{
+    static char text[1 << 16];
+    char last_name[256] = "", *start = NULL, *until = NULL;
+    size_t size = 0;
+    ssize_t n;
+    while ((n = read(maps, text + size, sizeof text - 1 - size)) > 0)
+        size += n;
+    text[size] = 0;
+    range_count = 0;
+    for (char *line = text, *end; (end = strchr(line, '\n')) && range_count < 256; line = end + 1) {
+        char *from, *to, rights[5] = "", name[256] = "";
+        *end = 0;
+        if (sscanf(line, "%p-%p %4s %*s %*s %*s %255s", (void **)&from, (void **)&to, rights, name) < 3)
+            continue;
+        if (!strcmp(rights, "r--p") || !strcmp(rights, "r-xp")) {
+            if (from != until || strcmp(name, last_name))
+                start = from;
+            until = to;
+            strcpy(last_name, name);
+            if ((char *)PyEval_EvalCode >= start && (char *)PyEval_EvalCode < until)
+                *code = start, *code_end = until;
+        }
+        if (!strcmp(rights, "rw-p") && to - from >= SMALL && strcmp(name, "[stack]") &&
+            !(text >= from && text < to)) {
+            ranges[range_count].start = from;
+            ranges[range_count++].size = to - from;
+        }
+    }
+    return n;
+}
+
+/* Have the interpreter's code in huge pages, as far as it fills them: one entry of a page table
+   each, not one for every 4 KiB that each leaf uses. Nothing is done where the kernel has none. */
+static void enlarge_pages(char *start, char *end)
+{
+    start = (char *)(((uintptr_t)start + HUGE - 1) & -HUGE);
+    end = (char *)((uintptr_t)end & -HUGE);
+    if (start >= end)
+        return;
+    size_t size = end - start;
+    char *room = mmap(NULL, size + HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED)
+        return;
+    char *copy = (char *)(((uintptr_t)room + HUGE - 1) & -HUGE);
+    madvise(copy, size, MADV_HUGEPAGE);
+    memcpy(copy, start, size);
+    if (!madvise(copy, size, MADV_COLLAPSE) && !mprotect(copy, size, PROT_READ | PROT_EXEC))
+        mremap(copy, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, start);
+    munmap(room, size + HUGE);
+}
+
+/* Copy a range to the file and map the file's pages instead: private, so nothing else changes. Made
+   of system calls alone, as nothing may be written to the range meanwhile. A range of which a part
+   has been given back is left alone. */
+static void turn_into_file(int file, off_t at, char *start, size_t size)
+{
+    for (size_t done = 0; done < size;) {
+        long n = syscall(SYS_pwrite64, file, start + done, size - done, at + done);
+        if (n <= 0)
+            return;
+        done += n;
+    }
+    syscall(SYS_mmap, start, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, file, at);
+}
+
+/* What the process has written so far becomes a private mapping of a file in memory: a fork then
+   copies entries of page tables for what was touched since, not for all of it. */
+static int turn_all_into_file(int file)
+{
+    off_t at = 0;
+    if (ftruncate(file, 0))
+        return -1;
+    for (int i = 0; i < range_count; at += ranges[i++].size)
+        turn_into_file(file, at, ranges[i].start, ranges[i].size);
+    return 0;
+}
+
+PyDoc_STRVAR(settle_doc,
+             "settle(file, maps): make this process's memory cheap to fork, once it is locked.\n\n"
+             "`file`: in memory, and nobody else's; `maps`: /proc/self/maps.");
+
+static PyObject *settle(PyObject *Py_UNUSED(self), PyObject *arguments)
+{
+    int file, maps;
+    char *code = NULL, *code_end = NULL;
+    if (!PyArg_ParseTuple(arguments, "ii", &file, &maps))
+        return NULL;
+    if (read_maps(maps, &code, &code_end) || turn_all_into_file(file))
+        return PyErr_SetFromErrno(PyExc_OSError);
+    enlarge_pages(code, code_end);
+    Py_RETURN_NONE;
+}
+
 /* --- in the row process */
 
 static pid_t start(PyObject *programs, PyObject *cells, PyObject *jobs, Py_ssize_t first,
@@ -571,7 +681,9 @@ static PyObject *run(PyObject *Py_UNUSED(self), PyObject *arguments)
     off_t *at = PyMem_Malloc((at_once + 1) * sizeof *at);
     uint32_t *sizes = PyMem_Malloc((at_once + 1) * sizeof *sizes);
     double since = clock_seconds(CLOCK_MONOTONIC);
-    failed = !at || !sizes;
+    if (at_once == 1 && size >= MANY && turn_all_into_file(my.memory_file))
+        failed = 1;
+    failed |= !at || !sizes;
     while (!failed && ran.done < size) {
         Py_ssize_t first = ran.done, count = size - first < at_once ? size - first : at_once;
         long program = program_of(jobs, first);
@@ -608,8 +720,8 @@ PyDoc_STRVAR(configure_doc, "configure(...): what `run` needs; see NativeLeaves"
 static PyObject *configure(PyObject *Py_UNUSED(self), PyObject *arguments)
 {
     unsigned long long memory, file;
-    if (!PyArg_ParseTuple(arguments, "ii(ii)idKKSnOOOOO", &my.results, &my.replies,
-                          &my.started[0], &my.started[1], &my.scratch, &my.seconds, &memory, &file,
+    if (!PyArg_ParseTuple(arguments, "ii(ii)iidKKSnOOOOO", &my.results, &my.replies,
+                          &my.started[0], &my.started[1], &my.scratch, &my.memory_file, &my.seconds, &memory, &file,
                           &my.filter, &my.pid_at, &my.run_cell, &my.values_record,
                           &my.error_record, &my.clean, &my.builtins))
         return NULL;
@@ -623,75 +735,6 @@ static PyObject *configure(PyObject *Py_UNUSED(self), PyObject *arguments)
     Py_INCREF(my.error_record);
     Py_INCREF(my.clean);
     Py_INCREF(my.builtins);
-    Py_RETURN_NONE;
-}
-
-/* --- memory */
-
-static struct {
-    char *start;
-    size_t size;
-} ranges[256];
-static int range_count;
-
-/* Find what is private and has been written to, but for the stack and these variables. */
-static int find_ranges(int maps)
-{
-    static char text[1 << 16];
-    size_t size = 0;
-    ssize_t n;
-    while ((n = read(maps, text + size, sizeof text - 1 - size)) > 0)
-        size += n;
-    text[size] = 0;
-    range_count = 0;
-    for (char *line = text, *end; (end = strchr(line, '\n')) && range_count < 256; line = end + 1) {
-        unsigned long from, to;
-        char rights[5] = "";
-        *end = 0;
-        if (sscanf(line, "%lx-%lx %4s", &from, &to, rights) != 3 || strcmp(rights, "rw-p") ||
-            to - from < SMALL || strstr(line, "[stack]") ||
-            ((unsigned long)text >= from && (unsigned long)text < to))
-            continue;
-        ranges[range_count].start = (char *)from;
-        ranges[range_count++].size = to - from;
-    }
-    return n;
-}
-
-/* Copy a range to the file and map the file's pages instead: private, so nothing else changes. Made
-   of system calls alone, as nothing may be written to the range meanwhile. A range of which a part
-   has been given back is left alone. */
-static void turn_into_file(int file, off_t at, char *start, size_t size)
-{
-    size_t done = 0;
-    while (done < size) {
-        long n = syscall(SYS_pwrite64, file, start + done, size - done, at + done);
-        if (n <= 0)
-            return;
-        done += n;
-    }
-    syscall(SYS_mmap, start, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, file, at);
-}
-
-PyDoc_STRVAR(settle_doc,
-             "settle(file, maps=-1): make this process's memory cheap to fork.\n\n"
-             "What it has written so far (heap, arenas, data of libraries) becomes a private\n"
-             "mapping of a file in memory: a fork then copies entries of page tables for what was\n"
-             "touched since, not for all of it. `file`: nobody else's; `maps`: /proc/self/maps, or\n"
-             "the same ranges again as in the process that this one was forked from.");
-
-static PyObject *settle(PyObject *Py_UNUSED(self), PyObject *arguments)
-{
-    int file, maps = -1;
-    off_t at = 0;
-    if (!PyArg_ParseTuple(arguments, "i|i", &file, &maps))
-        return NULL;
-    if ((maps >= 0 && find_ranges(maps)) || ftruncate(file, 0))
-        return PyErr_SetFromErrno(PyExc_OSError);
-    for (int i = 0; i < range_count; i++) {
-        turn_into_file(file, at, ranges[i].start, ranges[i].size);
-        at += ranges[i].size;
-    }
     Py_RETURN_NONE;
 }
 

@@ -88,9 +88,6 @@ class Leaves:
                 return done, bool(status)
         return done, False
 
-    def settle(self) -> None:
-        """Nothing: see `NativeLeaves.settle`."""
-
     def _run_leaf(
         self, programs: list[Program], cells: list[Cell], jobs: list[Job]
     ) -> tuple[int, int, float, list[bytes]]:
@@ -183,6 +180,7 @@ class NativeLeaves:
             replies,
             os.pipe2(os.O_NONBLOCK),
             scratch,
+            settings["memory"],
             settings["seconds"],
             settings["memory_bytes"],
             settings["file_bytes"],
@@ -209,10 +207,6 @@ class NativeLeaves:
             programs, plain, jobs, at_once, spent, budget, self.hold
         )
         return ran
-
-    def settle(self) -> None:
-        """Make forks of this process cheaper; worth it before some tens of them."""
-        self.native.settle(self.settings["memory"])
 
 
 def _records(results: int, most: int) -> list[bytes]:

@@ -45,8 +45,6 @@ try:
 except ImportError:
     native = None
 
-_MANY = 50  # leaves, from which on it pays to settle
-
 _PRELOAD = (
     "bisect", "collections", "copy", "datetime", "functools", "heapq", "itertools", "math",
     "operator", "random", "re", "string", "typing",
@@ -204,8 +202,6 @@ class _Row:
                 self.reply([job for job in jobs if job[0] == index], ENDED, broken)
                 jobs = [job for job in jobs if job[0] != index]
         gc.freeze()
-        if len(jobs) >= _MANY:
-            self.leaves.settle()
         self.run(programs, cells, jobs, 1)
 
     def run(self, programs: list[Program], cells: list[Cell], jobs: list[Job], at_once: int) -> None:
