@@ -448,14 +448,11 @@ static void turn_into_file(int file, off_t at, char *start, size_t size)
 
 /* What the process has written so far becomes a private mapping of a file in memory: a fork then
    copies entries of page tables for what was touched since, not for all of it. */
-static int turn_all_into_file(int file)
+static void turn_all_into_file(int file)
 {
     off_t at = 0;
-    if (ftruncate(file, 0))
-        return -1;
     for (int i = 0; i < range_count; at += ranges[i++].size)
         turn_into_file(file, at, ranges[i].start, ranges[i].size);
-    return 0;
 }
 
 PyDoc_STRVAR(settle_doc,
@@ -468,8 +465,9 @@ static PyObject *settle(PyObject *Py_UNUSED(self), PyObject *arguments)
     char *code = NULL, *code_end = NULL;
     if (!PyArg_ParseTuple(arguments, "ii", &file, &maps))
         return NULL;
-    if (read_maps(maps, &code, &code_end) || turn_all_into_file(file))
+    if (read_maps(maps, &code, &code_end))
         return PyErr_SetFromErrno(PyExc_OSError);
+    turn_all_into_file(file);
     enlarge_pages(code, code_end);
     Py_RETURN_NONE;
 }
@@ -663,7 +661,7 @@ static double add(PyObject *spent, long program, double seconds)
     return sum < 0 || PyList_SetItem(spent, program, PyFloat_FromDouble(sum)) ? -1 : sum;
 }
 
-PyDoc_STRVAR(run_doc, "run(programs, cells, jobs, at_once, spent, budget, hold): see Leaves.run");
+PyDoc_STRVAR(run_doc, "run(programs, cells, jobs, at_once, seconds, spent, budget, hold): see Leaves.run");
 
 static PyObject *run(PyObject *Py_UNUSED(self), PyObject *arguments)
 {
@@ -673,17 +671,17 @@ static PyObject *run(PyObject *Py_UNUSED(self), PyObject *arguments)
     double budget, used = 0;
     int hold, failed = 0;
     Ran ran = {0, 0, 0};
-    if (!PyArg_ParseTuple(arguments, "OOOnOdp", &programs, &cells, &jobs, &at_once, &spent, &budget,
-                          &hold))
+    if (!PyArg_ParseTuple(arguments, "OOOndOdp", &programs, &cells, &jobs, &at_once, &my.seconds,
+                          &spent, &budget, &hold))
         return NULL;
     Py_ssize_t size = PyList_Size(jobs);
     at_once = at_once < size ? at_once : size;
     off_t *at = PyMem_Malloc((at_once + 1) * sizeof *at);
     uint32_t *sizes = PyMem_Malloc((at_once + 1) * sizeof *sizes);
     double since = clock_seconds(CLOCK_MONOTONIC);
-    if (at_once == 1 && size >= MANY && turn_all_into_file(my.memory_file))
-        failed = 1;
-    failed |= !at || !sizes;
+    if (at_once == 1 && size >= MANY)
+        turn_all_into_file(my.memory_file); /* again: then it is copied onto itself */
+    failed = !at || !sizes;
     while (!failed && ran.done < size) {
         Py_ssize_t first = ran.done, count = size - first < at_once ? size - first : at_once;
         long program = program_of(jobs, first);
@@ -720,8 +718,8 @@ PyDoc_STRVAR(configure_doc, "configure(...): what `run` needs; see NativeLeaves"
 static PyObject *configure(PyObject *Py_UNUSED(self), PyObject *arguments)
 {
     unsigned long long memory, file;
-    if (!PyArg_ParseTuple(arguments, "ii(ii)iidKKSnOOOOO", &my.results, &my.replies,
-                          &my.started[0], &my.started[1], &my.scratch, &my.memory_file, &my.seconds, &memory, &file,
+    if (!PyArg_ParseTuple(arguments, "ii(ii)iiKKSnOOOOO", &my.results, &my.replies,
+                          &my.started[0], &my.started[1], &my.scratch, &my.memory_file, &memory, &file,
                           &my.filter, &my.pid_at, &my.run_cell, &my.values_record,
                           &my.error_record, &my.clean, &my.builtins))
         return NULL;

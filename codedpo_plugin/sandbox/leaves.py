@@ -172,16 +172,13 @@ class NativeLeaves:
     """The same, by `_leaf.c`; one in a process, as its settings are the module's."""
 
     def __init__(self, native: Any, results: int, replies: int, settings: dict[str, Any]) -> None:
-        scratch = os.open(settings["scratch"], os.O_RDONLY | os.O_DIRECTORY)
         self.native, self.settings = native, settings
-        self.hold = not settings["careful"]
         native.configure(
             results,
             replies,
             os.pipe2(os.O_NONBLOCK),
-            scratch,
+            os.open(settings["scratch"], os.O_RDONLY | os.O_DIRECTORY),
             settings["memory"],
-            settings["seconds"],
             settings["memory_bytes"],
             settings["file_bytes"],
             *lockdown.leaf_filter(),
@@ -201,10 +198,15 @@ class NativeLeaves:
         spent: list[float],
     ) -> tuple[int, bool]:
         """See `Leaves.run`; replies may be held back for a tenth of a second."""
-        plain = [(cell.plain_calls, cell) for cell in cells]
-        budget = self.settings["budget"]
         ran: tuple[int, bool] = self.native.run(
-            programs, plain, jobs, at_once, spent, budget, self.hold
+            programs,
+            [(cell.plain_calls, cell) for cell in cells],
+            jobs,
+            at_once,
+            self.settings["seconds"],
+            spent,
+            self.settings["budget"],
+            not self.settings["careful"],
         )
         return ran
 

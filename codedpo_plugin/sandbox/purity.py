@@ -63,12 +63,12 @@ def is_inert(code: types.CodeType) -> bool:
     return "IMPORT_NAME" not in opcodes or _imports_harmless(code)
 
 
-def is_pure_call(source: str) -> bool:
-    """Whether evaluating a test's call keeps no state, if what it calls keeps none."""
-    try:
-        code = compile(source, "<test>", "eval", dont_inherit=True)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
+def are_pure_calls(codes: list[types.CodeType | Exception]) -> bool:
+    """Whether evaluating a test's calls keeps no state, if what they call keeps none."""
+    return bool(codes) and all(isinstance(c, types.CodeType) and _is_pure_call(c) for c in codes)
+
+
+def _is_pure_call(code: types.CodeType) -> bool:
     binds = any(opcode.opname[number] == "STORE_NAME" for number in code.co_code[::2])
     return not binds and "type" not in _all_names(code) and _is_harmless(code)
 

@@ -4,7 +4,7 @@ Run as a program by `codedpo_plugin.sandbox.client`, never imported. Three kinds
 
 - The *zygote* imports what solutions commonly need, gives up its rights, and then only forks. It
   never reads a request, so it stays small (a fork costs time per touched page) and clean.
-- A *row process* reads one request (programs and cells), compiles them, forks a leaf per cell (or
+- A *row process* reads some requests (programs and cells), compiles them, forks a leaf per cell (or
   for all cells that cannot disturb each other, see `purity.py`), kills it at its limit, and
   replies as leaves end.
 - A *leaf* runs untrusted code, and dies. See `cells.py`.
@@ -44,6 +44,9 @@ try:
     from codedpo_plugin.sandbox import _leaf as native
 except ImportError:
     native = None
+
+_REQUESTS = 16  # that one row process carries out ...
+_MANY = 50  # ... unless one needs so many leaves: their forks are cheapest from a fresh process
 
 _PRELOAD = (
     "bisect", "collections", "copy", "datetime", "functools", "heapq", "itertools", "math",
@@ -111,7 +114,7 @@ def _temporary_file() -> int:
 
 
 def _serve(requests: int, replies: int, results: int, settings: dict[str, Any]) -> None:
-    """Fork a row process for each request; it reads the request itself."""
+    """Fork a row process for each few requests; it reads them itself."""
     import select
 
     me = os.getpid()
@@ -120,7 +123,7 @@ def _serve(requests: int, replies: int, results: int, settings: dict[str, Any]) 
         if pid == 0:
             lockdown.die_with_parent(me)
             try:
-                _row(requests, replies, results, settings)
+                _rows(requests, replies, results, settings)
             except BaseException:
                 os._exit(1)
             os._exit(0)
@@ -129,32 +132,46 @@ def _serve(requests: int, replies: int, results: int, settings: dict[str, Any]) 
             os._exit(0)
 
 
-def _row(requests: int, replies: int, results: int, settings: dict[str, Any]) -> None:
-    """Read and carry out one request."""
-    size = struct.unpack("<I", read_exactly(requests, 4))[0]
-    request = marshal.loads(read_exactly(requests, size))
+def _rows(requests: int, replies: int, results: int, settings: dict[str, Any]) -> None:
+    """Read and carry out some requests; then a new process, that nothing has piled up in."""
     signal.pthread_sigmask(signal.SIG_BLOCK, CHILD)
-    if "race" in request:
-        clocks.serve(request, requests, lambda text: write(replies, [pack(text=text)]))
-        return
-    row = _Row(results, replies, settings | request)
+    native_leaves = native and settings["native"]
+    leaves = (
+        NativeLeaves(native, results, replies, settings)
+        if native_leaves
+        else Leaves(results, replies, settings)
+    )
+    for _ in range(_REQUESTS):
+        size = struct.unpack("<I", read_exactly(requests, 4))[0]
+        request = marshal.loads(read_exactly(requests, size))
+        if "race" in request:
+            clocks.serve(request, requests, lambda text: write(replies, [pack(text=text)]))
+            return
+        leaves.settings = settings | request
+        if _carry_out(request, leaves, settings["share"]) > _MANY:
+            return
+
+
+def _carry_out(request: dict[str, Any], leaves: Leaves | NativeLeaves, share: str) -> int:
+    """Run every program of a request with every cell; how many needed a leaf of their own."""
+    row = _Row(leaves)
     programs = [_compiled(source) for source in request["programs"]]
     cells = [Cell(cell) for cell in request["cells"]]
-    pure = {n for n, cell in enumerate(request["cells"]) if _is_pure(cell)}
-    share = settings["share"]
+    pure = [n for n, cell in enumerate(cells) if purity.are_pure_calls(cell.calls)]
     together: list[Job] = []
     for index, program in enumerate(programs):
         if isinstance(program, bytes):
             row.reply([(index, n) for n in range(len(cells))], BAD_SOURCE, program)
         elif share == "proved" and purity.is_pure(program):
-            together += [(index, n) for n in sorted(pure)]
+            together += [(index, n) for n in pure]
     row.run(programs, cells, together, len(together))
     shared = {program for program, _ in together}
+    others = [n for n in range(len(cells)) if n not in set(pure)]
     alone = [
         (index, n)
         for index, program in enumerate(programs)
-        for n in range(len(cells))
-        if isinstance(program, types.CodeType) and (index not in shared or n not in pure)
+        if isinstance(program, types.CodeType)
+        for n in (others if index in shared else range(len(cells)))
     ]
     if share == "solution":
         for _, group in itertools.groupby(alone, key=lambda job: job[0]):
@@ -162,6 +179,7 @@ def _row(requests: int, replies: int, results: int, settings: dict[str, Any]) ->
             row.run(programs, cells, jobs, len(jobs))
     elif alone:
         row.run_alone(programs, cells, alone)
+    return len(alone)
 
 
 def _compiled(source: str) -> types.CodeType | bytes:
@@ -173,22 +191,13 @@ def _compiled(source: str) -> types.CodeType | bytes:
         return ERROR + text.encode("utf-8", "replace")
 
 
-def _is_pure(cell: dict[str, Any]) -> bool:
-    return "calls" in cell and all(map(purity.is_pure_call, cell["calls"]))
-
-
 class _Row:
     """Carries out the jobs of one request: pairs of a program and a cell."""
 
-    def __init__(self, results: int, replies: int, settings: dict[str, Any]) -> None:
-        self.replies, self.settings = replies, settings
-        self.strikes = [0] * len(settings["programs"])
-        self.spent = [0.0] * len(settings["programs"])
-        self.leaves: Leaves | NativeLeaves = (
-            NativeLeaves(native, results, replies, settings)
-            if native and settings["native"]
-            else Leaves(results, replies, settings)
-        )
+    def __init__(self, leaves: Leaves | NativeLeaves) -> None:
+        self.leaves, self.settings = leaves, leaves.settings
+        self.strikes = [0] * len(self.settings["programs"])
+        self.spent = [0.0] * len(self.settings["programs"])
 
     def run_alone(self, programs: list[Any], cells: list[Cell], jobs: list[Job]) -> None:
         """Run a leaf per job. Programs that are harmless to define are defined here, once: a fork
@@ -217,7 +226,7 @@ class _Row:
 
     def reply(self, jobs: list[Job], status: int, text: bytes = b"") -> None:
         """The same reply to jobs that need no leaf."""
-        write(self.replies, [pack(status, *job, text=text) for job in jobs])
+        write(self.settings["replies"], [pack(status, *job, text=text) for job in jobs])
 
     def _is_out(self, job: Job) -> bool:
         """Whether the job's program has had its time-outs, or its CPU time, in this request."""
