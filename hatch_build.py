@@ -45,7 +45,7 @@ def compiled(source: Path, target: Path) -> bool:
     new = target.with_suffix(".new")
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     include = sysconfig.get_path("include")
-    options = ["-O2", "-Wall", "-fPIC", "-shared", f"-I{include}"]
+    options = ["-O2", "-Wall", "-fPIC", "-shared", "-Wl,-z,now", f"-I{include}"]
     try:
         subprocess.run([compiler[0], *options, str(source), "-o", str(new)], check=True)
     except (OSError, subprocess.CalledProcessError):

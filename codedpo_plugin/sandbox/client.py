@@ -16,7 +16,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from codedpo_plugin.errors import InfrastructureError
 from codedpo_plugin.sandbox import cells as records
@@ -47,8 +47,7 @@ class Limits:
     of a solution, whatever they do to each other (as other systems have it), or none."""
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(NamedTuple):
     """What happened in one cell."""
 
     outcome: str
@@ -174,7 +173,7 @@ class Sandbox:
         self._scratch = tempfile.mkdtemp(prefix="codedpo-")
         request_end, self._requests = os.pipe()
         self._replies, reply_end = os.pipe()
-        self._received = bytearray()
+        self._received, self._taken = bytearray(), 0
         settings = {
             "requests": request_end,
             "replies": reply_end,
@@ -243,14 +242,22 @@ class Sandbox:
         status, program, cell, number, seconds, text = self._read_frame()
         return program, cell, _interpret(status, number, seconds, text)
 
-    def _read_frame(self, wait: float | None = None) -> tuple[int, int, int, int, float, bytes]:
+    def _read_frame(self, wait: float = 0.0) -> tuple[int, int, int, int, float, bytes]:
         """The next reply; `wait`: seconds that it may take beyond the usual."""
-        deadline = time.monotonic() + 4 * self.limits.seconds + _SLACK + (wait or 0.0)
-        *head, length = _HEADER.unpack(self._take(_HEADER.size, deadline))
-        return (*head, self._take(length, deadline))
+        self._receive(_HEADER.size, wait)
+        *head, length = _HEADER.unpack_from(self._received, self._taken)
+        self._receive(_HEADER.size + length, wait)
+        start = self._taken + _HEADER.size
+        self._taken = start + length
+        return (*head, bytes(self._received[start : self._taken]))
 
-    def _take(self, size: int, deadline: float) -> bytes:
-        """The next bytes from the zygote."""
+    def _receive(self, size: int, wait: float) -> None:
+        """Have so many bytes from the zygote that are not taken yet."""
+        if len(self._received) - self._taken >= size:
+            return
+        deadline = time.monotonic() + 4 * self.limits.seconds + _SLACK + wait
+        del self._received[: self._taken]
+        self._taken = 0
         while len(self._received) < size:
             left = max(0.0, deadline - time.monotonic())
             if not select.select([self._replies], [], [], left)[0]:
@@ -259,9 +266,6 @@ class Sandbox:
             if not part:
                 raise _Died("it ended")
             self._received += part
-        taken = bytes(self._received[:size])
-        del self._received[:size]
-        return taken
 
 
 class Race:
@@ -295,6 +299,7 @@ _ENVIRONMENT = {
     "TZ": "UTC",
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
+    "LD_BIND_NOW": "1",  # or each leaf would look up the functions that it calls first
 }
 
 
@@ -311,6 +316,11 @@ def _signal_name(number: int) -> str:
 
 def _interpret(status: int, number: int, seconds: float, text: bytes) -> Reply:
     """Turn a reply of the row process into an outcome; the text is not trusted."""
+    kind = text[:1]
+    if status == _ENDED and number == 0 and kind == records.VALUES:  # nearly always
+        return Reply(
+            "ended", seconds, None, {"values": text[1:].decode("utf-8", "replace").split("\n")}
+        )
     if status == _NOT_RUN:
         return Reply("not_run")
     if status == _CPU_LIMIT:
@@ -323,15 +333,12 @@ def _interpret(status: int, number: int, seconds: float, text: bytes) -> Reply:
     if not text:
         code = os.WEXITSTATUS(number)
         return Reply("crashed", seconds, f"exited with status {code} before the test had ended")
-    kind, body = text[:1], text[1:].decode("utf-8", "replace")
-    if kind == records.VALUES:
-        return Reply("ended", seconds, None, {"values": body.split("\n")})
     if kind == records.WHOLE:
         return Reply("ended", seconds, None, {"whole": True})
     if kind in (records.DONE, records.FALSE):
         return Reply("ended", seconds, None, {"done": kind == records.DONE})
     if kind != records.ERROR:
         return Reply("crashed", seconds, "sent what no test sends")
-    name, _, message = body.partition("\n")
+    name, _, message = text[1:].decode("utf-8", "replace").partition("\n")
     outcome = {"AssertionError": "failed", "MemoryError": "memory"}.get(name, "error")
     return Reply(outcome, seconds, f"{name}: {message}"[:300] if message else name[:300])

@@ -27,7 +27,6 @@ Importable alone (`python -I -S`), from the standard library, with few and cheap
 
 from __future__ import annotations
 
-import _socket
 import _thread
 import ctypes
 import errno
@@ -495,6 +494,8 @@ def _try_fork() -> None:
 
 def _try_connect() -> None:
     """Reach a port of this machine; a refusal by the port means that it was reached."""
+    import _socket
+
     code = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM).connect_ex(("127.0.0.1", 9))
     if code not in (0, errno.ECONNREFUSED):
         raise OSError(code, os.strerror(code))

@@ -13,6 +13,7 @@ Leaves are run by `leaves.py`, or by `_leaf.c`, which does the same at less cost
 """
 
 import gc
+import importlib
 import itertools
 import json
 import marshal
@@ -25,7 +26,7 @@ from typing import Any
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")))
 from codedpo_plugin.sandbox import clocks, lockdown, purity
-from codedpo_plugin.sandbox.cells import ERROR, Cell, allow_frames, define, run_cell
+from codedpo_plugin.sandbox.cells import ERROR, Cell, define, run_cell
 from codedpo_plugin.sandbox.leaf import read_exactly
 from codedpo_plugin.sandbox.leaves import (
     BAD_SOURCE,
@@ -35,14 +36,14 @@ from codedpo_plugin.sandbox.leaves import (
     Job,
     Leaves,
     NativeLeaves,
-    Program,
     pack,
     write,
 )
 
+native: Any
 try:
-    from codedpo_plugin.sandbox import _leaf as native
-except ImportError:
+    native = importlib.import_module("codedpo_plugin.sandbox._leaf")
+except ImportError:  # there was no compiler
     native = None
 
 _REQUESTS = 16  # that one row process carries out ...
@@ -89,7 +90,7 @@ from typing import Any, Dict, List, Optional, Tuple
 def f(numbers: List[int], text: str = "") -> Dict[str, Any]:
     found: Optional[Tuple[int, ...]] = tuple(sorted(n for n in numbers if n % 2))
     try:
-        return {"a": found, "b": [text.upper(), str(numbers[0]), len(numbers) / 2], "c": max(numbers)}
+        return {"a": found, "b": [text.upper(), str(numbers[0]), len(numbers) / 2]}
     except IndexError:
         return {}
 """
@@ -213,8 +214,8 @@ class _Row:
         gc.freeze()
         self.run(programs, cells, jobs, 1)
 
-    def run(self, programs: list[Program], cells: list[Cell], jobs: list[Job], at_once: int) -> None:
-        """Run jobs, so many in one leaf. A program with too many time-outs has its other jobs left."""
+    def run(self, programs: list[Any], cells: list[Cell], jobs: list[Job], at_once: int) -> None:
+        """Run jobs, so many in one leaf; a program with too many time-outs is left then."""
         while jobs:
             done, struck = self.leaves.run(programs, cells, jobs, at_once, self.spent)
             if struck:
