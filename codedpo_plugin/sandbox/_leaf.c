@@ -40,6 +40,7 @@ enum { ENDED, CPU_LIMIT, WALL_LIMIT };
 #define PATIENCE 1.0          /* leaves.py */
 #define TEXT 2048             /* values that are longer are encoded by encoding.py */
 #define DEPTH 20
+#define FRAMES_OF_CELLS 4     /* of cells.py, which are not there when it is not used */
 #define CALLS 8               /* of a cell that is run here */
 #define SMALL (1 << 16)       /* bytes: not worth a mapping */
 #define MANY 50               /* leaves, from which on turning memory into a file pays */
@@ -239,9 +240,13 @@ static int called(PyObject *calls, PyObject *names, Text *text, PyObject **recor
     PyObject *values[CALLS];
     int plain = 1;
     *record = NULL;
+    for (int i = 0; i < FRAMES_OF_CELLS; i++)
+        Py_EnterRecursiveCall("");
     for (; have < count; have++)
         if (!(values[have] = PyEval_EvalCode(PyTuple_GetItem(calls, have), names, names)))
             break;
+    for (int i = 0; i < FRAMES_OF_CELLS; i++)
+        Py_LeaveRecursiveCall();
     text->size = 0;
     PUT(text, "v");
     if (have < count)

@@ -15,7 +15,7 @@ from typing import Any
 
 from codedpo_plugin.sandbox import encoding
 
-_HARNESS_FRAMES = 6  # on the stack when a solution starts; `python -c` has none
+_RECURSION_LIMIT = sys.getrecursionlimit()
 
 # The first byte of a record, and what follows it.
 VALUES = b"v"  # encoded values, a line each
@@ -63,9 +63,14 @@ def run_cell(cell: Cell, namespace: dict[str, Any]) -> bytes:
     return _guarded(run, cell, namespace)
 
 
-def allow_frames() -> None:
-    """Let a solution recurse as deep as it could by itself."""
-    sys.setrecursionlimit(sys.getrecursionlimit() + _HARNESS_FRAMES)
+def allow_frames(harness: int) -> None:
+    """Let a solution recurse as deep as it could by itself: with the frames on the stack now, and
+    those that the harness will add.
+    """
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame:
+        harness, frame = harness + 1, frame.f_back
+    sys.setrecursionlimit(_RECURSION_LIMIT + harness)
 
 
 def _guarded(run: Callable[..., bytes], *arguments: Any) -> bytes:

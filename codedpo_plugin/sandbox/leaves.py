@@ -121,7 +121,7 @@ class Leaves:
         lockdown.lock_leaf(self.settings["memory_bytes"], cpu_seconds, file_bytes)
         os.write(self.started[1], b".")
         os.close(self.started[1])
-        allow_frames()
+        allow_frames(4)  # run_cell, _guarded, run, exec
         offset, current = 0, -1
         for program, cell in jobs:
             if program != current:
@@ -198,6 +198,7 @@ class NativeLeaves:
         spent: list[float],
     ) -> tuple[int, bool]:
         """See `Leaves.run`; replies may be held back for a tenth of a second."""
+        allow_frames(5)  # run_cell, _guarded, run, exec, and the C function
         ran: tuple[int, bool] = self.native.run(
             programs,
             [(cell.plain_calls, cell) for cell in cells],
