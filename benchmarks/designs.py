@@ -22,7 +22,7 @@ Design = Callable[[list[Row]], contextlib.AbstractContextManager[Run]]
 
 
 @contextlib.contextmanager
-def ours(rows: list[Row], share: bool) -> Iterator[Run]:
+def ours(rows: list[Row], share: Any) -> Iterator[Run]:
     """`codedpo_plugin`'s executor and judge; `share`: cells proved harmless share a leaf."""
     from codedpo_plugin.execute import execute_problem
     from codedpo_plugin.sandbox.client import Limits, Sandbox
@@ -219,13 +219,14 @@ DESIGNS: dict[str, tuple[Design, str, int | None, str]] = {
     "plain zygote, fork per solution": (
         functools.partial(plain_zygote, mode="solution"), "", None, "problem"
     ),
-    "ours, leaf per cell": (functools.partial(ours, share=False), "", None, "problem"),
-    "ours, default": (functools.partial(ours, share=True), "", None, "problem"),
+    "ours, leaf per cell": (functools.partial(ours, share="nothing"), "", None, "problem"),
+    "ours, leaf per solution": (functools.partial(ours, share="solution"), "", None, "problem"),
+    "ours, default": (functools.partial(ours, share="proved"), "", None, "problem"),
     "ours, leaf per cell, no lockdown": (
-        functools.partial(ours, share=False), "unlocked", None, "problem"
+        functools.partial(ours, share="nothing"), "unlocked", None, "problem"
     ),
     "ours, default, no lockdown": (
-        functools.partial(ours, share=True), "unlocked", None, "problem"
+        functools.partial(ours, share="proved"), "unlocked", None, "problem"
     ),
 }  # fmt: skip
 ISOLATION = {
@@ -238,6 +239,7 @@ ISOLATION = {
     "plain zygote, fork per cell": "process per cell",
     "plain zygote, fork per solution": "none within a solution",
     "ours, leaf per cell": "process per cell, lockdown, verdict outside",
+    "ours, leaf per solution": "none within a solution, lockdown, verdict outside",
     "ours, default": "proof or process per cell, lockdown, verdict outside",
     "ours, leaf per cell, no lockdown": "process per cell, verdict outside",
     "ours, default, no lockdown": "proof or process per cell, verdict outside",

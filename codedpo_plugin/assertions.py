@@ -11,11 +11,12 @@ Tests of any other form run whole, in the solution's process, and are marked as 
 import ast
 import builtins
 import operator
+import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from codedpo_plugin.sandbox.encoding import decode
+from codedpo_plugin.sandbox.encoding import decode, encode
 
 # Modules that a claim may use, if the solution (or test) has imported them under their own names.
 JUDGE_MODULES = ("collections", "datetime", "decimal", "fractions", "itertools", "math", "re")
@@ -23,6 +24,8 @@ JUDGE_MODULES = ("collections", "datetime", "decimal", "fractions", "itertools",
 # Below these, a call might not be evaluated at all, or more than once.
 _CONDITIONAL = (ast.Lambda, ast.IfExp, ast.comprehension, ast.ListComp, ast.SetComp, ast.DictComp,
                 ast.GeneratorExp, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)  # fmt: skip
+
+_UNUSUAL = re.compile(r"\n.|:=|\\\n|\r|\f")  # lines, or names bound in between
 
 _MAX_HERE = 20_000  # characters of a value: a thousand hashes that collide take some milliseconds
 
@@ -43,6 +46,10 @@ class Test:
     the solution does, the test must be run whole."""
     holds: Callable[[Any], bool] | None = field(default=None, repr=False, compare=False)
     """The claim as a function, where it is as simple as `_r0 == literal`."""
+    expected: str | None = field(default=None, repr=False, compare=False)
+    """An encoded value that makes the claim true, where it is `_r0 == literal`."""
+    message: bool = False
+    """Whether the test has a message that could raise: Python evaluates it when the claim fails."""
 
     __test__ = False  # not a test class of pytest
 
@@ -61,6 +68,9 @@ def split_test(source: str, entry_point: str | None) -> Test:
         body = ast.parse(source).body
         if len(body) != 1 or not isinstance(body[0], ast.Assert):
             return whole
+        message = not isinstance(body[0].msg, ast.Constant | None)
+        if common := _common(source, body[0].test, entry_point):
+            return replace(common, message=message)
         splitter = _Splitter(entry_point)
         claim = splitter.visit(body[0].test)
         names = splitter.claim_names(claim)
@@ -71,9 +81,34 @@ def split_test(source: str, entry_point: str | None) -> Test:
         if (foreign and _may_skip(claim)) or not (splitter.calls or foreign):
             return whole
         calls = tuple(splitter.calls)
-        return Test(source, calls, ast.unparse(claim), modules, foreign, _simple(claim))
+        holds = _simple(claim)
+        return Test(source, calls, ast.unparse(claim), modules, foreign, holds, None, message)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return whole
+
+
+def _common(source: str, claim: ast.expr, entry_point: str) -> Test | None:
+    """A test of the commonest form, `assert f(...) == literal` on a line, split without a walk."""
+    if not isinstance(claim, ast.Compare) or not isinstance(claim.left, ast.Call):
+        return None
+    call, value, compare = claim.left, claim.comparators[0], _COMPARISONS.get(type(claim.ops[0]))
+    named = isinstance(call.func, ast.Name) and call.func.id == entry_point
+    plain = source.isascii() and source.count(entry_point) == 1 and not _UNUSUAL.search(source)
+    if not (named and plain and compare in (operator.eq, operator.ne) and len(claim.ops) == 1):
+        return None
+    try:
+        literal = ast.literal_eval(value)
+    except (ValueError, TypeError):  # no literal, or a set of sets
+        return None
+    equal = compare is operator.eq
+    symbol, text = ("==", encode(literal)) if equal else ("!=", None)
+    return Test(
+        source,
+        calls=(source[call.col_offset : call.end_col_offset],),
+        claim=f"_r0 {symbol} {source[value.col_offset : value.end_col_offset]}",
+        holds=lambda returned: bool(compare(returned, literal)),
+        expected=text if text and "NaN" not in text and '{"object"' not in text else None,
+    )
 
 
 def judge_here(test: Test, value: str) -> bool | None:
@@ -83,6 +118,8 @@ def judge_here(test: Test, value: str) -> bool | None:
     Raises:
         ValueError: the value is not one that `encode` makes, or cannot be compared.
     """
+    if value == test.expected:
+        return True
     if test.holds is None or len(value) > _MAX_HERE:
         return None
     returned = decode(value)

@@ -16,7 +16,7 @@ equal values have equal texts.
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -53,6 +53,7 @@ SCHEMA = pa.schema(
 )
 
 _SHORT = 0.1  # of the CPU limit, at first
+_LONG = 1000  # characters of values that are not kept to compare
 MAX_RETURNED = 200  # characters of a returned value that are kept; longer ones become a hash
 
 
@@ -78,8 +79,7 @@ def require(layers: list[str], sandbox: Sandbox) -> None:
             raise InfrastructureError(f"execute.require: {name} is off on this machine: {state}")
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """One cell of the pass matrix."""
 
     outcome: str
@@ -142,6 +142,7 @@ def _run_all(programs: list[str], tests: list[Test], sandbox: Sandbox) -> list[l
         for index, line in zip(some_programs, replies, strict=True):
             for n, reply in zip(some_tests, line, strict=True):
                 verdicts[index][n] = judge.verdict(tests[n], reply)
+            _hear_messages(programs[index], tests, verdicts[index], some_tests, sandbox, seconds)
 
     fill(list(range(len(programs))), list(range(len(tests))), short)
     # Tests on which every program hangs are the tests' fault: they must not cost the others theirs.
@@ -167,6 +168,26 @@ def _run_all(programs: list[str], tests: list[Test], sandbox: Sandbox) -> list[l
             if left[1:] and line[left[0]].outcome in ("passed", "failed"):
                 fill([index], left[1:], full)
     return verdicts
+
+
+def _hear_messages(
+    program: str,
+    tests: list[Test],
+    line: list[Verdict],
+    some: list[int],
+    sandbox: Sandbox,
+    seconds: float,
+) -> None:
+    """Where a claim is false and the test's message may raise, let Python tell: the whole test is
+    run, and what it raises instead of AssertionError is the outcome.
+    """
+    failed = [n for n in some if tests[n].message and line[n].outcome == "failed"]
+    snippets: list[Cell] = [{"snippet": tests[n].source} for n in failed]
+    if failed:
+        (replies,) = sandbox.run_all([program], snippets, seconds)
+        for n, reply in zip(failed, replies, strict=True):
+            if reply.record is None and reply.outcome != "not_run":
+                line[n] = line[n]._replace(outcome=reply.outcome, error=reply.error)
 
 
 def _hanging_tests(verdicts: list[list[Verdict]]) -> set[int]:
@@ -204,7 +225,7 @@ def _agreed(verdict: Verdict, again: Verdict) -> Verdict:
     same = (verdict.outcome, verdict.returned) == (again.outcome, again.returned)
     if same or unfinished:
         return verdict
-    return replace(verdict, outcome="flaky", returned=None, error=f"or else {again.outcome}")
+    return verdict._replace(outcome="flaky", returned=None, error=f"or else {again.outcome}")
 
 
 def _cell(test: Test) -> Cell:
@@ -219,7 +240,7 @@ class _Judge:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
-        self.known: dict[tuple[str, str], Verdict] = {}
+        self.known: dict[tuple[str, ...], Verdict] = {}
 
     def verdict(self, test: Test, reply: Reply) -> Verdict:
         """The outcome of a cell, given what its leaf sent or how it ended."""
@@ -231,10 +252,11 @@ class _Judge:
         values = reply.record.get("values", [])
         if len(values) != len(test.calls):
             return Verdict("crashed", reply.seconds, "sent something else than its values")
-        key = (test.source, _digest("\0".join(values)))
-        if key not in self.known:
-            self.known[key] = self._judged(test, values)
-        return replace(self.known[key], seconds=reply.seconds)
+        long = sum(map(len, values)) > _LONG
+        key = (test.source, _digest("\0".join(values))) if long else (test.source, "", *values)
+        known = self.known.get(key) or self._judged(test, values)
+        self.known[key] = known
+        return Verdict(known.outcome, reply.seconds, known.error, known.returned)
 
     def _judged(self, test: Test, values: list[str]) -> Verdict:
         try:

@@ -69,7 +69,7 @@ def test_outcomes_are_those_of_a_new_interpreter(sandbox: Sandbox, name: str) ->
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shared_leaf_gives_the_outcomes_of_a_leaf_per_cell(sandbox: Sandbox, name: str) -> None:
     rng = random.Random(0)
-    with Sandbox(Limits(share=False)) as alone:
+    with Sandbox(Limits(share="nothing")) as alone:
         for row in rng.sample(real_candidates(name), CELLS // 5):
             row = row | {"solutions": rng.sample(row["solutions"], 3), "tests": row["tests"][:5]}
             shared = execute_problem(row, sandbox, 100_000)

@@ -10,12 +10,12 @@ This file is imported by the zygote: it must need nothing but the standard libra
 
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from codedpo_plugin.sandbox import encoding
 
-_HARNESS_FRAMES = 6  # on the stack when a solution starts; `python -c` has none
+_RECURSION_LIMIT = sys.getrecursionlimit()
 
 # The first byte of a record, and what follows it.
 VALUES = b"v"  # encoded values, a line each
@@ -41,19 +41,36 @@ class Cell:
         self.claim = _compiled(request["claim"], "eval") if "claim" in request else None
         self.snippet = _compiled(request["snippet"], "exec") if "snippet" in request else None
 
-
-def run_cells(solution: types.CodeType, cells: list[Cell]) -> Iterator[bytes]:
-    """Run a compiled solution once, then each cell in its namespace; yields a record for each."""
-    module = types.ModuleType("__main__")
-    sys.modules["__main__"] = module
-    broken = _guarded(_define, solution, module.__dict__)
-    for cell in cells:
-        yield broken or _guarded(_run, cell, module.__dict__)
+    @property
+    def plain_calls(self) -> tuple[types.CodeType, ...] | None:
+        """The calls, if evaluating them is all there is to do."""
+        codes = tuple(call for call in self.calls if isinstance(call, types.CodeType))
+        plain = codes and len(codes) == len(self.calls) and not (self.names or self.foreign)
+        return codes if plain else None
 
 
-def allow_frames() -> None:
-    """Let a solution recurse as deep as it could by itself."""
-    sys.setrecursionlimit(sys.getrecursionlimit() + _HARNESS_FRAMES)
+def define(program: types.CodeType | types.ModuleType) -> tuple[types.ModuleType, bytes]:
+    """The `__main__` module of a program, run here unless it has been; a record if that raised."""
+    if isinstance(program, types.ModuleType):
+        sys.modules["__main__"] = program
+        return program, b""
+    module = sys.modules["__main__"] = types.ModuleType("__main__")
+    return module, _guarded(_define, program, module.__dict__)
+
+
+def run_cell(cell: Cell, namespace: dict[str, Any]) -> bytes:
+    """Run a cell in a program's namespace; its record."""
+    return _guarded(run, cell, namespace)
+
+
+def allow_frames(harness: int) -> None:
+    """Let a solution recurse as deep as it could by itself: with the frames on the stack now, and
+    those that the harness will add.
+    """
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame:
+        harness, frame = harness + 1, frame.f_back
+    sys.setrecursionlimit(_RECURSION_LIMIT + harness)
 
 
 def _guarded(run: Callable[..., bytes], *arguments: Any) -> bytes:
@@ -61,7 +78,12 @@ def _guarded(run: Callable[..., bytes], *arguments: Any) -> bytes:
     try:
         return run(*arguments)
     except BaseException as error:
-        return ERROR + f"{_name(error)}\n{_message(error)}".encode("utf-8", "replace")
+        return error_record(error)
+
+
+def error_record(error: BaseException) -> bytes:
+    """The record of what a program raised."""
+    return ERROR + f"{_name(error)}\n{_message(error)}".encode("utf-8", "replace")
 
 
 def _define(solution: types.CodeType, namespace: dict[str, Any]) -> bytes:
@@ -69,14 +91,15 @@ def _define(solution: types.CodeType, namespace: dict[str, Any]) -> bytes:
     return b""
 
 
-def _run(cell: Cell, namespace: dict[str, Any]) -> bytes:
+def run(cell: Cell, namespace: dict[str, Any]) -> bytes:
+    """Run a cell in a program's namespace; its record, or whatever it raises."""
     if cell.calls or cell.foreign:
         values = [eval(_checked(call), namespace) for call in cell.calls]
         for name in (*cell.names, *cell.foreign):
             eval(name, namespace)
         if cell.foreign:
             return WHOLE
-        return VALUES + "\n".join(map(encoding.encode, values)).encode()
+        return values_record(values)
     if cell.claim:
         for number, text in enumerate(cell.values):
             namespace[f"_r{number}"] = encoding.decode(text)
@@ -85,6 +108,11 @@ def _run(cell: Cell, namespace: dict[str, Any]) -> bytes:
         return DONE if eval(_checked(cell.claim), namespace) else FALSE
     exec(_checked(cell.snippet), namespace)
     return DONE
+
+
+def values_record(values: list[Any]) -> bytes:
+    """The record of what calls returned."""
+    return VALUES + "\n".join(map(encoding.encode, values)).encode()
 
 
 def _compiled(source: str, mode: str) -> types.CodeType | Exception:

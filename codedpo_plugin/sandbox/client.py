@@ -16,7 +16,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from codedpo_plugin.errors import InfrastructureError
 from codedpo_plugin.sandbox import cells as records
@@ -42,12 +42,12 @@ class Limits:
     """Size of any file it writes, in MiB."""
     strikes: int = 2
     """Time-outs of a solution after which its other cells are not run."""
-    share: bool = True
-    """Whether cells that cannot disturb each other may share a process."""
+    share: Literal["proved", "solution", "nothing"] = "proved"
+    """Cells that share a process: those proved unable to disturb each other (see `purity`), those
+    of a solution, whatever they do to each other (as other systems have it), or none."""
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(NamedTuple):
     """What happened in one cell."""
 
     outcome: str
@@ -77,6 +77,7 @@ class Sandbox:
         """`pin_to`: a core to run on; `seed`: of `random` and of hashes, in every process."""
         self.limits = limits or Limits()
         self.layers: dict[str, str] = {}
+        self.native = False
         self._pin_to = pin_to
         self._seed = seed
         self._process: subprocess.Popen[bytes] | None = None
@@ -114,7 +115,7 @@ class Sandbox:
         for index, line in enumerate(table):
             while missing := [cell for cell, reply in enumerate(line) if reply is None]:
                 # What it takes down with it is run alone: then it can blame nobody else.
-                self._try(programs, cells, [index], missing, table, seconds)
+                self._try(programs, cells, [index], missing, table, seconds, careful=True)
                 if line[missing[0]] is None:
                     tries[index] += 1
                     if tries[index] >= _TRIES:
@@ -129,12 +130,14 @@ class Sandbox:
         some_cells: list[int],
         table: list[list[Reply | None]],
         seconds: float | None,
+        careful: bool = False,
     ) -> None:
         """Send one request and fill in what comes back before the sandbox dies, if it dies."""
         request = {
             "programs": [programs[index] for index in some_programs],
             "cells": [cells[index] for index in some_cells],
             "seconds": seconds or self.limits.seconds,
+            "careful": careful,
         }
         try:
             self._send(request)
@@ -170,7 +173,7 @@ class Sandbox:
         self._scratch = tempfile.mkdtemp(prefix="codedpo-")
         request_end, self._requests = os.pipe()
         self._replies, reply_end = os.pipe()
-        self._received = bytearray()
+        self._received, self._taken = bytearray(), 0
         settings = {
             "requests": request_end,
             "replies": reply_end,
@@ -183,6 +186,7 @@ class Sandbox:
             "strikes": self.limits.strikes,
             "budget": _BUDGET * self.limits.seconds,
             "share": self.limits.share,
+            "native": not os.environ.get("CODEDPO_PURE_PYTHON"),
             "seed": self._seed,
         }
         program = str(Path(__file__).with_name("zygote.py"))
@@ -201,9 +205,10 @@ class Sandbox:
         if self._pin_to is not None:
             os.sched_setaffinity(self._process.pid, {self._pin_to})
         try:
-            self.layers = json.loads(self._read_frame()[-1])
+            hello = json.loads(self._read_frame()[-1])
         except _Died as died:
             raise InfrastructureError(f"the sandbox does not start ({died}): {program}") from None
+        self.layers, self.native = hello["layers"], hello["native"]
 
     def _environment(self) -> dict[str, str]:
         places = {"TMPDIR": self._scratch, "HOME": self._scratch}
@@ -237,14 +242,22 @@ class Sandbox:
         status, program, cell, number, seconds, text = self._read_frame()
         return program, cell, _interpret(status, number, seconds, text)
 
-    def _read_frame(self, wait: float | None = None) -> tuple[int, int, int, int, float, bytes]:
+    def _read_frame(self, wait: float = 0.0) -> tuple[int, int, int, int, float, bytes]:
         """The next reply; `wait`: seconds that it may take beyond the usual."""
-        deadline = time.monotonic() + 4 * self.limits.seconds + _SLACK + (wait or 0.0)
-        *head, length = _HEADER.unpack(self._take(_HEADER.size, deadline))
-        return (*head, self._take(length, deadline))
+        self._receive(_HEADER.size, wait)
+        *head, length = _HEADER.unpack_from(self._received, self._taken)
+        self._receive(_HEADER.size + length, wait)
+        start = self._taken + _HEADER.size
+        self._taken = start + length
+        return (*head, bytes(self._received[start : self._taken]))
 
-    def _take(self, size: int, deadline: float) -> bytes:
-        """The next bytes from the zygote."""
+    def _receive(self, size: int, wait: float) -> None:
+        """Have so many bytes from the zygote that are not taken yet."""
+        if len(self._received) - self._taken >= size:
+            return
+        deadline = time.monotonic() + 4 * self.limits.seconds + _SLACK + wait
+        del self._received[: self._taken]
+        self._taken = 0
         while len(self._received) < size:
             left = max(0.0, deadline - time.monotonic())
             if not select.select([self._replies], [], [], left)[0]:
@@ -253,9 +266,6 @@ class Sandbox:
             if not part:
                 raise _Died("it ended")
             self._received += part
-        taken = bytes(self._received[:size])
-        del self._received[:size]
-        return taken
 
 
 class Race:
@@ -289,6 +299,7 @@ _ENVIRONMENT = {
     "TZ": "UTC",
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
+    "LD_BIND_NOW": "1",  # or each leaf would look up the functions that it calls first
 }
 
 
@@ -305,6 +316,11 @@ def _signal_name(number: int) -> str:
 
 def _interpret(status: int, number: int, seconds: float, text: bytes) -> Reply:
     """Turn a reply of the row process into an outcome; the text is not trusted."""
+    kind = text[:1]
+    if status == _ENDED and number == 0 and kind == records.VALUES:  # nearly always
+        return Reply(
+            "ended", seconds, None, {"values": text[1:].decode("utf-8", "replace").split("\n")}
+        )
     if status == _NOT_RUN:
         return Reply("not_run")
     if status == _CPU_LIMIT:
@@ -317,15 +333,12 @@ def _interpret(status: int, number: int, seconds: float, text: bytes) -> Reply:
     if not text:
         code = os.WEXITSTATUS(number)
         return Reply("crashed", seconds, f"exited with status {code} before the test had ended")
-    kind, body = text[:1], text[1:].decode("utf-8", "replace")
-    if kind == records.VALUES:
-        return Reply("ended", seconds, None, {"values": body.split("\n")})
     if kind == records.WHOLE:
         return Reply("ended", seconds, None, {"whole": True})
     if kind in (records.DONE, records.FALSE):
         return Reply("ended", seconds, None, {"done": kind == records.DONE})
     if kind != records.ERROR:
         return Reply("crashed", seconds, "sent what no test sends")
-    name, _, message = body.partition("\n")
+    name, _, message = text[1:].decode("utf-8", "replace").partition("\n")
     outcome = {"AssertionError": "failed", "MemoryError": "memory"}.get(name, "error")
     return Reply(outcome, seconds, f"{name}: {message}"[:300] if message else name[:300])

@@ -25,6 +25,8 @@ MAX_DEPTH = 100
 MAX_ITEMS = 100_000
 MAX_TEXT = 1_000_000
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
 
 class Opaque:
     """A value that could not be sent: true, and equal to nothing but itself."""
@@ -39,7 +41,7 @@ class Opaque:
 def encode(value: Any) -> str:
     """The text of a value; the text of an opaque object where it is too deep, large or strange."""
     try:
-        text = json.dumps(_plain(value, 0), separators=(",", ":"))
+        text = _ENCODER.encode(_plain(value, 0))
     except (ValueError, TypeError, RecursionError, OverflowError):
         return json.dumps(_opaque(value))
     return text if len(text) <= MAX_TEXT else json.dumps(_opaque(value))

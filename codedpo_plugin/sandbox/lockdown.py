@@ -27,7 +27,6 @@ Importable alone (`python -I -S`), from the standard library, with few and cheap
 
 from __future__ import annotations
 
-import _socket
 import _thread
 import ctypes
 import errno
@@ -452,6 +451,11 @@ def lock_leaf(memory_bytes: int, cpu_seconds: int | None, file_bytes: int) -> No
     _limit(resource.RLIMIT_AS, memory_bytes, memory_bytes)
 
 
+def leaf_filter() -> tuple[bytes, int]:
+    """What `lock_leaf` installs (BPF; nothing without seccomp), and where in it the pid belongs."""
+    return (_leaf_filter.raw if _leaf_filter is not None else b""), _LEAF_PID
+
+
 def die_with_parent(parent_pid: int) -> None:
     """Have the kernel kill this process when the thread that forked it ends; nothing off Linux.
 
@@ -490,6 +494,8 @@ def _try_fork() -> None:
 
 def _try_connect() -> None:
     """Reach a port of this machine; a refusal by the port means that it was reached."""
+    import _socket
+
     code = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM).connect_ex(("127.0.0.1", 9))
     if code not in (0, errno.ECONNREFUSED):
         raise OSError(code, os.strerror(code))

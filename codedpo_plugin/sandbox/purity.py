@@ -21,6 +21,8 @@ _MODULE_LEVEL = frozenset(
     "PUSH_NULL RESUME RETURN_CONST RETURN_VALUE SET_FUNCTION_ATTRIBUTE STORE_NAME".split()
 )
 
+_COSTLY = frozenset(["BINARY_OP"])  # 9**9**9
+
 # MATCH_CLASS reads attributes whose names are no names of the code.
 _STORES = frozenset("STORE_GLOBAL DELETE_GLOBAL STORE_ATTR DELETE_ATTR MATCH_CLASS".split())
 
@@ -50,12 +52,23 @@ def is_pure(code: types.CodeType) -> bool:
     return not {"copy", "type"} <= _all_names(code)
 
 
-def is_pure_call(source: str) -> bool:
-    """Whether evaluating a test's call keeps no state, if what it calls keeps none."""
-    try:
-        code = compile(source, "<test>", "eval", dont_inherit=True)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+def is_inert(code: types.CodeType) -> bool:
+    """Whether running a compiled module only imports what is harmless, and binds functions and
+    constants: then it always ends, and can be run once, by a trusted process that forks leaves to
+    run the functions, which may be as impure as they like.
+    """
+    opcodes = {opcode.opname[number] for number in code.co_code[::2]}
+    if not opcodes <= _MODULE_LEVEL - _COSTLY or any(map(_is_dangerous, code.co_names)):
         return False
+    return "IMPORT_NAME" not in opcodes or _imports_harmless(code)
+
+
+def are_pure_calls(codes: list[types.CodeType | Exception]) -> bool:
+    """Whether evaluating a test's calls keeps no state, if what they call keeps none."""
+    return bool(codes) and all(isinstance(c, types.CodeType) and _is_pure_call(c) for c in codes)
+
+
+def _is_pure_call(code: types.CodeType) -> bool:
     binds = any(opcode.opname[number] == "STORE_NAME" for number in code.co_code[::2])
     return not binds and "type" not in _all_names(code) and _is_harmless(code)
 

@@ -1,6 +1,6 @@
 """The harness under attack, a process of its own: a problem per line in, its pass matrix out.
 
-python worker.py '{"namespaces": true, "share": true, "seconds": 0.2}'
+python worker.py '{"namespaces": true, "share": "proved", "seconds": 0.2}'
 """
 
 import json
