@@ -1,10 +1,11 @@
 """Every attack of `cases.py`, on the harness as it is used: nothing forged, leaked, hurt or left.
 
-Twice: as the current user with all layers, and as an ordinary user to whom the kernel refuses
-namespaces. The harness is a process of its own (`worker.py`), so that its death can be seen.
+Three times: as the current user with all layers, the same without the C part of the sandbox, and as
+an ordinary user to whom the kernel refuses namespaces. The harness is a process of its own (`worker.py`), so that its death can be seen.
 """
 
 import contextlib
+import importlib.util
 import json
 import os
 import select
@@ -16,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ ROOT = HERE.parents[1]
 SECRET = "s3cr3t-5518-token"
 NOBODY = 65534
 MOST_SECONDS = 20.0  # that an attack may cost
+NATIVE = "codedpo_plugin.sandbox._leaf"
 MOST_MB = 300  # that an attack may cost the harness
 
 
@@ -41,10 +43,15 @@ class User:
     python: str
     uid: int | None
     namespaces: bool
+    pure_python: bool = False
 
 
 def current() -> User:
     return User(sys.executable, None, namespaces=True)
+
+
+def pure_python() -> User:
+    return replace(current(), pure_python=True)
 
 
 def ordinary() -> User:
@@ -95,7 +102,12 @@ class Harness:
 
     def __init__(self, user: User, *, share: str = "proved", seconds: float = 0.2) -> None:
         self.user = user
-        self.options = {"namespaces": user.namespaces, "share": share, "seconds": seconds}
+        self.options = {
+            "namespaces": user.namespaces,
+            "pure_python": user.pure_python,
+            "share": share,
+            "seconds": seconds,
+        }
         self.folder = Path(tempfile.mkdtemp(prefix="adversarial-"))
         self.canary, self.temporary = self.folder / "canary", self.folder / "tmp"
         self._lay_out()
@@ -124,7 +136,11 @@ class Harness:
             start_new_session=True,
             **as_user(self.user, str(self.temporary)),
         )
-        self.layers: dict[str, str] = self._answer(60)["layers"]
+        hello = self._answer(60)
+        self.layers: dict[str, str] = hello["layers"]
+        assert hello["native"] == (
+            importlib.util.find_spec(NATIVE) is not None and not self.user.pure_python
+        )
 
     def _answer(self, seconds: float) -> dict[str, Any]:
         assert self.process.stdout
@@ -158,7 +174,7 @@ class Harness:
         self.process.stdin.flush()
         answer = self._answer(120)
         answer["effects"] = self.effects()
-        answer["left"] = self.left_processes(answer["zygotes"])
+        answer["left"] = self.left_processes(answer["trusted"])
         return answer
 
     def effects(self) -> list[str]:
@@ -175,10 +191,10 @@ class Harness:
             changes.append(f"found {sorted(found)}")
         return changes + self.listeners.calls()
 
-    def left_processes(self, zygotes: list[int]) -> list[str]:
-        """Processes of the worker, wherever they have gone, but for the worker and its zygotes."""
+    def left_processes(self, trusted: list[int]) -> list[str]:
+        """Processes of the worker, wherever they have gone, but for itself and the trusted ones."""
         deadline = time.monotonic() + 1
-        mine = {self.process.pid, *zygotes}
+        mine = {self.process.pid, *trusted}
         while left := processes_of(str(self.temporary), mine, self.others | mine):
             if time.monotonic() > deadline:
                 return left
@@ -279,7 +295,7 @@ def campaigns(request: pytest.FixtureRequest) -> Iterator[dict[str, Campaign]]:
         assert not campaign.harness.close()
 
 
-USERS = {"current": current, "ordinary": ordinary}
+USERS = {"current": current, "pure Python": pure_python, "ordinary": ordinary}
 
 
 def holds(test: str) -> bool:

@@ -1,6 +1,7 @@
 """The harness under attack, a process of its own: a problem per line in, its pass matrix out.
 
-python worker.py '{"namespaces": true, "share": "proved", "seconds": 0.2}'
+python worker.py '{"namespaces": true, "share": "proved", "seconds": 0.2,
+                  "pure_python": false}'
 """
 
 import json
@@ -28,8 +29,10 @@ def main() -> None:
     if not options["namespaces"]:
         refuse_namespaces()
     limits = Limits(options["seconds"], memory_mb=512, share=options["share"])
+    if options["pure_python"]:
+        os.environ["CODEDPO_PURE_PYTHON"] = "1"
     with Sandbox(limits) as sandbox, Sandbox(limits, seed=1) as other:
-        say(layers=sandbox.layers)
+        say(layers=sandbox.layers, native=sandbox.native)
         for line in sys.stdin:
             start, memory = time.monotonic(), peak_mb()
             result, broke = attempt(json.loads(line), sandbox, other)
@@ -38,7 +41,7 @@ def main() -> None:
                 broke=broke,
                 seconds=time.monotonic() - start,
                 grown_mb=peak_mb() - memory,
-                zygotes=[one._process.pid for one in (sandbox, other) if one._process],
+                trusted=[pid for one in (sandbox, other) for pid in trusted(one)],
             )
 
 
@@ -53,6 +56,13 @@ def attempt(
         return result, None
     except Exception:
         return None, traceback.format_exc()
+
+
+def trusted(sandbox: Sandbox) -> list[int]:
+    """The zygote and its row process, which live on; what they fork further should not."""
+    zygote = sandbox._process.pid if sandbox._process else 0
+    with open(f"/proc/{zygote}/task/{zygote}/children") as file:
+        return [zygote, *map(int, file.read().split())]
 
 
 def say(**answer: object) -> None:
