@@ -3,7 +3,7 @@ PYTHON ?= python3
 # The CPU wheel where one is at hand; any torch >= 2.11 will do.
 TORCH ?= torch==2.13.0
 
-.PHONY: install install-dev quickstart test lint clean
+.PHONY: install install-dev quickstart test test-server lint clean
 
 install: .venv/installed
 
@@ -24,6 +24,9 @@ quickstart: install  ## build a preference dataset from the example in examples/
 
 test: install-dev lint  ## lint, types and the test suite
 	.venv/bin/pytest
+
+test-server: install-dev  ## from sources to a dataset with a real server; some minutes
+	.venv/bin/pytest -m server -s
 
 lint: install-dev
 	.venv/bin/ruff check .
