@@ -3,7 +3,7 @@ PYTHON ?= python3
 # The CPU wheel where one is at hand; any torch >= 2.11 will do.
 TORCH ?= torch==2.13.0
 
-.PHONY: install install-dev quickstart test test-deepspeed test-axolotl test-llamafactory lint clean
+.PHONY: install install-dev quickstart test test-server test-deepspeed test-axolotl test-llamafactory lint clean
 
 install: .venv/installed
 
@@ -57,6 +57,8 @@ test-axolotl: .venv-axolotl/installed  ## the plugin and its recipes in Axolotl 
 
 test-llamafactory: .venv-llamafactory/installed  ## the recipes in LLaMA-Factory itself
 	.venv-llamafactory/bin/pytest tests/stacks/test_llamafactory.py
+test-server: install-dev  ## from sources to a dataset with a real server; some minutes
+	.venv/bin/pytest -m server -s
 
 lint: install-dev
 	.venv/bin/ruff check .

@@ -62,7 +62,7 @@ def write(run: Path, stage: str, file: str, rows: Iterable[Row], tally: Tally, k
         for row in rows:
             out.write(json.dumps(row, ensure_ascii=True).encode() + b"\n")
     made = {
-        "key": key,
+        "key": key if tally.kept else None,  # where nothing was kept, it is tried again
         "kept": tally.kept,
         "dropped": dict(tally.dropped.most_common()),
         **tally.notes,

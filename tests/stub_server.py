@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import random
+from collections.abc import Callable
 from typing import Any
 
 FAULTS = ("429", "500", "503", "hang", "cut", "fewer", "empty", "html", "closed")
@@ -31,6 +32,7 @@ class Stub:
         self.same = False
         self.running = self.most_running = 0
         self.url = ""
+        self.refuse: Callable[[dict[str, Any]], tuple[int, str] | None] = lambda request: None
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -63,6 +65,9 @@ class Stub:
             self.requests.append(request | {"authorization": headers.get("authorization")})
         if request["model"] != "stub":
             await self.send(writer, 404, {"error": {"message": f"no model {request['model']}"}})
+            return
+        if refusal := self.refuse(request):
+            await self.send(writer, refusal[0], {"error": {"message": refusal[1]}})
             return
         if self.delay:
             await asyncio.sleep(self.delay)

@@ -188,6 +188,33 @@ def test_a_model_that_the_server_has_not(stub: Stub, tmp_path: Path) -> None:
         collect(asks(2), settings(stub, model="gpt"), tmp_path / "c")
 
 
+def test_what_a_server_does_not_take_is_put_in_another_way(stub: Stub, tmp_path: Path) -> None:
+    def refuse(request: dict[str, Any]) -> tuple[int, str] | None:
+        if "max_tokens" in request:
+            return 400, "Unsupported parameter: use 'max_completion_tokens' instead."
+        return (400, "n must be 1") if request["n"] > 1 else None
+
+    stub.refuse = refuse
+    found, usage = collect(asks(5, n=4), settings(stub), tmp_path / "c")
+    assert {len(texts) for texts in found.values()} == {4}
+    assert not usage.failed
+
+
+def test_a_prompt_that_is_refused_is_given_up_and_a_recipe_that_is_refused_ends(
+    stub: Stub, tmp_path: Path
+) -> None:
+    stub.refuse = lambda request: (400, "too long") if "p1" in str(request["messages"]) else None
+    found, usage = collect(asks(3), settings(stub), tmp_path / "c")
+    assert {key: len(texts) for key, texts in found.items()} == {"p0": 3, "p1": 0, "p2": 3}
+    assert usage.failed == {"400: too long": 1}
+    stub.refuse = lambda request: (400, "bad top_p")
+    with pytest.raises(InputError, match="refuses each request: 400: bad top_p"):
+        collect(asks(5), settings(stub), tmp_path / "d")
+    stub.refuse = lambda request: (401, "who are you")
+    with pytest.raises(InputError, match=r"401: who are you; name the environment variable"):
+        collect(asks(5), settings(stub), tmp_path / "d")
+
+
 def test_a_key_that_is_missing_or_there(
     stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

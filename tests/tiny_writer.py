@@ -30,4 +30,4 @@ def lessons(seeds: list[Row]) -> list[tuple[str, str]]:
 
 def make(folder: Path, seeds: list[Row]) -> Path:
     """Train the model; it knows these seeds and no others."""
-    return train(folder, lessons(seeds))
+    return train(folder, lessons(seeds), steps=400)

@@ -6,6 +6,7 @@ One event loop, in a thread of its own, so that a caller may take its time betwe
 import asyncio
 import queue
 import random
+import re
 import threading
 import time
 from collections import Counter, deque
@@ -73,6 +74,8 @@ class _Request:
     """When it was first sent."""
     reserved: float = 0.0
     """What it may cost at most."""
+    length: str = "max_tokens"
+    """What the server calls the greatest length of a sample."""
 
 
 @dataclass
@@ -99,6 +102,7 @@ class _Sampler:
         self.settings, self.cache, self.usage, self.give = settings, cache, usage, give
         self.limiter = Limiter(settings.max_concurrency)
         self.choices = settings.choices
+        self.length = "max_tokens"  # newer models of OpenAI have another name for it
         self.open = {
             (ask.key, ask.role): _Open(ask, ask.n - len(cache.samples(ask, settings)))
             for ask in asks
@@ -172,7 +176,7 @@ class _Sampler:
             count = min(self.choices, one.missing - one.under_way)
             if count > 0:
                 one.under_way += count
-                return _Request(one.ask, count)
+                return _Request(one.ask, count, length=self.length)
             self.unasked.popleft()
         return None
 
@@ -228,7 +232,7 @@ class _Sampler:
             "n": request.count,
             "temperature": settings.temperature,
             "top_p": settings.top_p,
-            "max_tokens": settings.max_tokens,
+            request.length: settings.max_tokens,
         }
         if settings.stop:
             fields["stop"] = settings.stop
@@ -309,16 +313,26 @@ class _Sampler:
         self._later(delay + random.uniform(0, longest), lambda: self._due(request))
 
     def _refused(self, request: _Request, problem: faults.Refusal) -> None:
-        if (
-            request.count > 1
-            and self.choices > 1
-            and "n" in problem.reason.replace("`", " ").split()
-        ):
-            self.choices = 1  # some servers refuse to give several samples at a time
+        if self._adapts(request, problem.reason):
+            one = self.open.get((request.ask.key, request.ask.role))
+            if one:
+                one.under_way -= request.count
+                self.unasked.appendleft(one)
+            return
         self.refused += 1
         if not self.usage.requests and self.refused >= min(_REFUSALS, len(self.open)):
             raise InputError(f"{self.settings.base_url} refuses each request: {problem.reason}")
         self._drop(request, problem.reason)
+
+    def _adapts(self, request: _Request, reason: str) -> bool:
+        """Whether the request can be put in another way, which the server seems to want."""
+        if "max_completion_tokens" in reason and request.length == "max_tokens":
+            self.length = "max_completion_tokens"
+            return True
+        if request.count > 1 and re.search(r"\bn\b", reason):
+            self.choices = 1
+            return True
+        return False
 
     def _drop(self, request: _Request, reason: str) -> None:
         """Give up an ask."""
