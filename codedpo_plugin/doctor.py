@@ -35,6 +35,7 @@ _MENDS = {
 
 _EXTRAS = {
     "train": ("trl", "transformers", "accelerate", "datasets", "peft", "torch"),
+    "deepspeed": ("deepspeed",),
     "dev": ("pytest", "ruff", "mypy"),
 }
 
