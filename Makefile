@@ -49,14 +49,15 @@ test: install-dev lint  ## lint, types and the test suite
 	.venv-deepspeed/bin/pip install --quiet --editable '.[deepspeed]' pytest
 	touch $@
 
-test-deepspeed: .venv-deepspeed/installed  ## ZeRO-2 and ZeRO-3 on two CPU ranks
-	.venv-deepspeed/bin/pytest tests/stacks/test_deepspeed.py
+test-deepspeed: .venv-deepspeed/installed  ## ZeRO-2 and ZeRO-3 on two CPU ranks; rounds
+	.venv-deepspeed/bin/pytest tests/stacks/test_deepspeed.py tests/stacks/test_rounds.py
 
 test-axolotl: .venv-axolotl/installed  ## the plugin and its recipes in Axolotl itself
 	.venv-axolotl/bin/pytest tests/stacks/test_axolotl.py
 
 test-llamafactory: .venv-llamafactory/installed  ## the recipes in LLaMA-Factory itself
 	.venv-llamafactory/bin/pytest tests/stacks/test_llamafactory.py
+
 test-server: install-dev  ## from sources to a dataset with a real server; some minutes
 	.venv/bin/pytest -m server -s
 

@@ -59,7 +59,7 @@ def read(path: Path) -> Run:
                 series.setdefault(metric, []).append((int(entry["step"]), float(value)))
     if "loss" not in series:
         raise InputError(f"{file}: no step has been logged yet; set logging_steps lower")
-    return Run(path.name, series)
+    return Run(str(path), series)
 
 
 def _newest(folder: Path) -> Path:

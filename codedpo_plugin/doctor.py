@@ -36,6 +36,7 @@ _MENDS = {
 _EXTRAS = {
     "sample": ("openai", "datasketch"),
     "train": ("trl", "transformers", "accelerate", "datasets", "peft", "torch"),
+    "deepspeed": ("deepspeed",),
     "dev": ("pytest", "ruff", "mypy"),
 }
 

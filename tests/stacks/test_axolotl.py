@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
 
-from codedpo_plugin import training
+from codedpo_plugin import check, training
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Recipe
 
@@ -137,3 +138,20 @@ def test_axolotl_has_the_command(tmp_path: Path) -> None:
     done = axolotl("codedpo", "build", str(tmp_path / "none.yaml"))
     assert done.returncode == 2
     assert "no such recipe" in done.stderr
+
+
+def test_check_knows_axolotls_keys(built: Recipe, model: Path) -> None:
+    sets = [f"base_model={model}", f"codedpo.dataset={built.output / 'dataset'}"]
+    recipe = training.load([RECIPES / "kto.yaml"], sets)
+    assert not errors(recipe)
+    recipe = training.load(
+        [RECIPES / "kto.yaml"], [*sets, "sequence_length=9", "remove_unused_columns=null"]
+    )
+    first, second = errors(recipe)
+    assert "did you mean 'sequence_len'" in first
+    assert "remove_unused_columns" in second
+
+
+def errors(recipe: training.TrainingRecipe) -> list[str]:
+    found = check.check(recipe, 1, Console(quiet=True))
+    return [finding.message for finding in found if finding.level == "error"]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
-from codedpo_plugin import training
+from codedpo_plugin import check, training
 from codedpo_plugin.recipe import Recipe
 
 pytest.importorskip("llamafactory", reason="make test-llamafactory")
@@ -46,3 +47,25 @@ def test_recipe_trains_on_a_built_dataset(
     losses = [entry["loss"] for entry in state["log_history"] if "loss" in entry]
     assert len(losses) == 2
     assert all(0 < loss < 20 for loss in losses)
+
+
+def test_check_holds_the_named_template_against_the_models(built: Recipe, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    script = Path(__file__).parents[1] / "tiny.py"
+    subprocess.run([sys.executable, script, model], check=True)
+    sets = [
+        f"model_name_or_path={model}", f"dataset_dir={built.output / 'dataset' / 'llamafactory'}",
+        "eval_dataset=null",
+    ]  # fmt: skip
+
+    def said(*more: str) -> str:
+        recipe = training.load([RECIPES / "dpo.yaml"], [*sets, *more])
+        found = check.check(recipe, 1, Console(quiet=True))
+        return "\n".join(f"{finding.level} {finding.message}" for finding in found)
+
+    assert "ok chatml is the model's own" in said("template=chatml")
+    assert "warning template: qwen gives" in said("template=qwen")
+    assert "error template: LLaMA-Factory knows no 'qwn'; did you mean 'qwen'" in said(
+        "template=qwn"
+    )
+    assert "did you mean 'cutoff_len'" in said("template=chatml", "cutof_len=9")
