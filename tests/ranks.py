@@ -2,12 +2,13 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 _SECONDS = 300  # after which ranks that have not saved a model are killed
 
@@ -21,7 +22,7 @@ def losses(launch: list[str], config: Path, output: Path, **environment: str) ->
     command = [sys.executable, "-m", *launch, "-m", "trl.scripts.dpo", "--config", str(config)]
     process = subprocess.Popen(
         command, env=os.environ | {"OMP_NUM_THREADS": "1"} | environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert process.stdout
     said = []
@@ -42,6 +43,9 @@ def losses(launch: list[str], config: Path, output: Path, **environment: str) ->
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
-    """End a launcher and its ranks."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    """End a launcher and its ranks, each of which leads a session of its own."""
+    with suppress(psutil.Error):
+        launcher = psutil.Process(process.pid)
+        for each in [*launcher.children(recursive=True), launcher]:
+            with suppress(psutil.Error):
+                each.kill()
