@@ -53,7 +53,7 @@ def run(recipe: Recipe, console: Console) -> None:
         InfrastructureError: the server is dead; what it wrote is kept.
     """
     rows = front.read(recipe.output, problems.STAGE, problems.FILE, "problems")
-    more = _more(recipe.generate.more)
+    more = raised(recipe.generate.more)
     if unknown := set(more) - {row["task_id"] for row in rows}:
         raise InputError(
             f"generate.more: {recipe.generate.more}: no problem is called {min(unknown)!r} "
@@ -90,7 +90,12 @@ def run(recipe: Recipe, console: Console) -> None:
 
 
 @functools.lru_cache(maxsize=1)
-def _more(path: Path | None) -> dict[str, dict[str, int]]:
+def raised(path: Path | None) -> dict[str, dict[str, int]]:
+    """Task id -> `solutions` and `tests` -> responses in all, from a `generate.more` file.
+
+    Raises:
+        InputError: a line is wrong.
+    """
     if path is None:
         return {}
     found = {}
@@ -239,7 +244,7 @@ def _shard_rows(recipe: Recipe, index: int) -> list[tuple[Row, dict[str, list[Sa
     with Cache(recipe.output / front.CACHE, read_only=True) as cache:
         found = []
         for row in rows[start : start + recipe.shard_size]:
-            asks = _asks(row, recipe, _more(recipe.generate.more))
+            asks = _asks(row, recipe, raised(recipe.generate.more))
             samples = {role: cache.samples(asks[role], _settings(role, recipe)) for role in ROLES}
             found.append((row, samples))
         return found

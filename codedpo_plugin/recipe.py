@@ -298,8 +298,8 @@ class Generate(Section):
     solutions: Solutions = Solutions()
     tests: Tests = Tests()
     more: Path | None = None
-    """JSONL with `task_id`, `solutions`, `tests`: for these problems, samples instead of `n` where
-    that is more."""
+    """JSONL with `task_id`, `solutions`, `tests`: for these problems, responses in all instead of
+    `n` where that is more. A build writes such a file: `RUN/more.jsonl`."""
 
 
 class Decontaminate(Section):

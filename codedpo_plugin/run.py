@@ -90,7 +90,8 @@ def finish(recipe: Recipe, seconds: dict[str, float], console: Console) -> None:
     shards = range(export.finished_shards(recipe))
     merged = (pipeline.read_merged(recipe.output, ("candidates", "pairs"), i) for i in shards)
     more = recipe.output / "more.jsonl"
-    if problems := settle.write_more(itertools.chain.from_iterable(merged), more):
+    asked, earlier = _asked(recipe)
+    if problems := settle.write_more(itertools.chain.from_iterable(merged), more, asked, earlier):
         console.print(f"more     {more}: {problems:,} problems that more samples would settle")
     if recipe.export.push_to_hub:
         address = hub.push(dataset, recipe.export.push_to_hub, private=recipe.export.private)
@@ -100,3 +101,13 @@ def finish(recipe: Recipe, seconds: dict[str, float], console: Console) -> None:
         "--loss_type sigmoid sft --loss_weights 1.0 1.0 --output_dir OUT",
         markup=False,
     )
+
+
+def _asked(recipe: Recipe) -> tuple[dict[str, int] | None, dict[str, dict[str, int]]]:
+    """How often the model was asked for each role, of all problems and where it was more often."""
+    if not recipe.generates:
+        return None, {}
+    from codedpo_plugin import generate
+
+    of_all = {role: getattr(recipe.generate, role).n for role in ("solutions", "tests")}
+    return of_all, generate.raised(recipe.generate.more)

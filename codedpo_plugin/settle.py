@@ -1,7 +1,7 @@
 """Settle: what would most likely bring a correctness pair from a problem that gave none."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from codedpo_plugin.confidence import evidence
@@ -31,22 +31,36 @@ def what_would_settle(problem: Problem) -> str:
     return MORE_TESTS if found.agreement[best] >= _SOME else NONE_RIGHT
 
 
-def write_more(rows: Iterable[Row], path: Path) -> int:
-    """Write how many samples in all each problem should have that more would settle: twice what it
-    has, of solutions or of tests. `generate.more` takes this file. Returns the problems in it.
+_ROLES = {MORE_TESTS: "tests", MORE_SOLUTIONS: "solutions"}
+
+Counts = Mapping[str, int]
+
+
+def write_more(
+    rows: Iterable[Row], path: Path, asked: Counts | None, earlier: Mapping[str, Counts]
+) -> int:
+    """Write how often in all a model should be asked for problems that more would settle: twice as
+    often as it was, for solutions or for tests. Returns how many such problems there are.
+
+    `generate.more` takes the file. What an earlier such file asked for is kept, also for problems
+    that it settled: without it they would go back to fewer samples.
 
     Args:
         rows: columns of candidates and pairs.
-        path: JSONL with `task_id`, `solutions` and `tests`.
+        path: JSONL with `task_id` and `solutions` or `tests` or both.
+        asked: `solutions` and `tests` -> responses asked for each problem (one response may hold
+            many tests); None for candidates from elsewhere, of which only what they hold is known.
+        earlier: task id -> the same, where it was more.
     """
-    written = 0
+    unsettled = 0
     with replacing(path) as file:
         for row in rows:
-            solutions, tests = len(row["solutions"]), len(row["tests"])
-            if row["settle"] in (MORE_TESTS, MORE_SOLUTIONS):
-                tests *= 1 + (row["settle"] == MORE_TESTS)
-                solutions *= 1 + (row["settle"] == MORE_SOLUTIONS)
-                more = {"task_id": row["task_id"], "solutions": solutions, "tests": tests}
-                file.write(json.dumps(more).encode() + b"\n")
-                written += 1
-    return written
+            counts = {role: n for role, n in earlier.get(row["task_id"], {}).items() if n}
+            if role := _ROLES.get(row["settle"]):
+                had = asked[role] if asked else len(row[role])
+                counts[role] = 2 * max(had, counts.get(role, 0))
+                unsettled += 1
+            if counts:
+                line = {"task_id": row["task_id"]} | counts
+                file.write(json.dumps(line).encode() + b"\n")
+    return unsettled

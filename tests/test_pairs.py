@@ -129,16 +129,31 @@ def test_what_would_settle_a_problem():
     assert what_would_settle(problem(chaos, [0, 100, 200])) == NONE_RIGHT
 
 
-def test_problems_that_more_samples_would_settle_are_listed_with_what_they_should_have(tmp_path):
-    row = {"solutions": ["a"] * 15, "tests": ["b"] * 10}
-    wants = [MORE_TESTS, MORE_SOLUTIONS, NONE_RIGHT, None]
-    rows = [row | {"task_id": str(n), "settle": want} for n, want in enumerate(wants)]
-    assert write_more(rows, tmp_path / "more.jsonl") == 2
-    lines = [json.loads(line) for line in (tmp_path / "more.jsonl").read_text().splitlines()]
-    assert lines == [
-        {"task_id": "0", "solutions": 15, "tests": 20},
-        {"task_id": "1", "solutions": 30, "tests": 10},
+def test_problems_that_more_samples_would_settle_are_listed(tmp_path: Path) -> None:
+    """In responses, where the run asked for them: one may hold many tests, or no program."""
+    wants = [MORE_TESTS, MORE_SOLUTIONS, NONE_RIGHT, None, MORE_TESTS]
+    rows = [
+        {"solutions": ["a"] * 13, "tests": ["b"] * 50, "task_id": str(n), "settle": want}
+        for n, want in enumerate(wants)
     ]
+
+    def written(asked, earlier):
+        count = write_more(rows, tmp_path / "more.jsonl", asked, earlier)
+        lines = (tmp_path / "more.jsonl").read_text().splitlines()
+        return count, [json.loads(line) for line in lines]
+
+    earlier = {"3": {"solutions": 30, "tests": 0}, "4": {"solutions": 30, "tests": 10}}
+    assert written({"solutions": 15, "tests": 5}, earlier) == (
+        3,
+        [
+            {"task_id": "0", "tests": 10},
+            {"task_id": "1", "solutions": 30},
+            {"task_id": "3", "solutions": 30},
+            {"task_id": "4", "solutions": 30, "tests": 20},
+        ],
+    )
+    of_their_own = [{"task_id": "0", "tests": 100}, {"task_id": "1", "solutions": 26}]
+    assert written(None, {}) == (3, [*of_their_own, {"task_id": "4", "tests": 100}])
 
 
 def test_tests_that_even_wrong_solutions_pass_are_not_timed():
