@@ -37,6 +37,7 @@ _EXTRAS = {
     "sample": ("openai", "datasketch"),
     "train": ("trl", "transformers", "accelerate", "datasets", "peft", "torch"),
     "deepspeed": ("deepspeed",),
+    "eval": ("scipy",),
     "dev": ("pytest", "ruff", "mypy"),
 }
 
@@ -44,8 +45,10 @@ _EXTRAS = {
 def doctor(console: Console) -> None:
     """Print two tables."""
     with Sandbox() as sandbox:
-        layers = sandbox.layers
+        layers, native = sandbox.layers, sandbox.native
     console.print(f"Python {platform.python_version()}, {platform.platform()}", markup=False)
+    slower = "not: the same verdicts, slower; install again where there is a C compiler"
+    console.print(f"C part of the sandbox: {'in use' if native else slower}", markup=False)
     table = Table("sandbox layer", "state", "what it stops", box=None, header_style="bold")
     for name, state in layers.items():
         style = "green" if state == "on" else "bold red"

@@ -68,6 +68,7 @@ def select_pairs(rows: Iterable[Row], recipe: Recipe) -> Iterator[Row]:
             pairs, no_correctness = _correctness(row, problem, recipe)
             efficiency, no_efficiency = _efficiency(row, problem, recipe)
             pairs += efficiency
+        unsettled = recipe.pairs.correctness and no_correctness
         yield {
             "task_id": row["task_id"],
             "best": order[0] if order else None,
@@ -75,7 +76,7 @@ def select_pairs(rows: Iterable[Row], recipe: Recipe) -> Iterator[Row]:
             "pairs": pairs,
             "no_correctness": no_correctness,
             "no_efficiency": no_efficiency,
-            "settle": what_would_settle(problem) if no_correctness and order else None,
+            "settle": what_would_settle(problem) if unsettled and order else None,
         }
 
 

@@ -6,7 +6,7 @@ and M tests, several times over, as if no more had been drawn from the model.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +49,6 @@ class Pair:
     """A pair that some selection made in some draw, and what the truth says of it."""
 
     problem: int
-    draw: int
     confidence: float
     right: bool
     """Chosen is right and rejected is wrong."""
@@ -137,9 +136,7 @@ def evaluate(
                 problem = _problem(sample, scores[ranker])
                 choices = SELECTIONS[selection](problem, settings)[0] if problem else []
                 found = results.pairs.setdefault(name, [])
-                found += _judged(
-                    sample, scores[ranker], choices, (number, draw), selection == "near_miss"
-                )
+                found += _judged(sample, scores[ranker], choices, number, selection == "near_miss")
     return results
 
 
@@ -198,7 +195,7 @@ def _judged(
     sample: Labelled,
     scores: np.ndarray,
     choices: list[Choice],
-    place: tuple[int, int],
+    number: int,
     by_confidence: bool,
 ) -> Iterator[Pair]:
     """What the truth says of the pairs; those of unknown truth are left out."""
@@ -210,7 +207,7 @@ def _judged(
             continue
         lengths = sample.lengths[choice.chosen], sample.lengths[choice.rejected]
         yield Pair(
-            *place,
+            number,
             confidence=choice.confidence if by_confidence else tied,
             right=bool(chosen == 1 and rejected == 0),
             inverted=bool(chosen == 0 and rejected == 1),
@@ -219,3 +216,14 @@ def _judged(
             near=bool(sample.matrix.passes[choice.rejected].any()),
             shorter=0.5 + 0.5 * float(np.sign(lengths[1] - lengths[0])),
         )
+
+
+def by_confidence(pairs: Sequence[Pair]) -> tuple[np.ndarray, np.ndarray]:
+    """(number of pairs taken, share of them right), surest first, at each change of confidence:
+    pairs of one confidence come together, as no order among them is earned.
+    """
+    ordered = sorted(pairs, key=lambda pair: -pair.confidence)
+    right = np.cumsum([pair.right for pair in ordered])
+    changes = np.flatnonzero(np.diff([pair.confidence for pair in ordered]))
+    taken = np.append(changes, len(ordered) - 1) + 1 if ordered else np.zeros(0, dtype=int)
+    return taken, right[taken - 1] / taken

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from codedpo_plugin.plots import STYLE
-from codedpo_plugin.rank_eval import DEFAULT, DEFAULT_SINGLE, PAPER, Pair, Results
+from codedpo_plugin.rank_eval import DEFAULT, DEFAULT_SINGLE, PAPER, Results, by_confidence
 
 _SHOWN = {
     DEFAULT: "#d55e00",
@@ -35,25 +35,14 @@ def overview(summary: dict[str, Any], results: Results, out: Path) -> None:
 def _precision_coverage(axes: Axes, results: Results) -> None:
     paper = max(len(results.pairs[PAPER]), 1)
     for name, colour in _SHOWN.items():
-        coverage, precision = curve(results.pairs[name], paper)
-        axes.plot(coverage, precision, color=colour, label=name, linewidth=1.8)
+        taken, right = by_confidence(results.pairs[name])
+        drawn = taken > 20  # shares of fewer say nothing
+        axes.plot(taken[drawn] / paper, right[drawn], color=colour, label=name, linewidth=1.8)
     axes.set(title="Right pairs", xlabel="pairs / pairs of the paper's rule", ylim=(0, 1))
     axes.set_ylabel("chosen right and rejected wrong")
     axes.set_xlim(0, 1.5)
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.legend(loc="lower left", fontsize=8)
-
-
-def curve(pairs: Sequence[Pair], paper: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs taken, surest first, as a share of `paper`, and which share of them is right. Points
-    are where the confidence changes: pairs of one confidence come together.
-    """
-    ordered = sorted(pairs, key=lambda pair: -pair.confidence)
-    right = np.cumsum([pair.right for pair in ordered])
-    confidence = np.array([pair.confidence for pair in ordered])
-    ends = np.append(np.flatnonzero(np.diff(confidence)), len(ordered) - 1).astype(int)
-    ends = ends[ends >= min(20, len(ordered) - 1)]  # shares of fewer say nothing
-    return (ends + 1) / paper, right[ends] / (ends + 1)
 
 
 def _calibration(axes: Axes, bins: Sequence[tuple[float, float, int]]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 
 from codedpo_plugin.confidence import calibrate
-from codedpo_plugin.rank_eval import DEFAULT_SINGLE, PAPER, Pair, Results
+from codedpo_plugin.rank_eval import DEFAULT_SINGLE, PAPER, Pair, Results, by_confidence
 from codedpo_plugin.recipe import Calibration
 from codedpo_plugin.shards import replacing
 from codedpo_plugin.tables import Rows, rich_table
@@ -80,15 +80,10 @@ def _surest(pairs: Sequence[Pair], share: float) -> list[Pair]:
 
 
 def _coverage(pairs: Sequence[Pair], precision: float) -> float:
-    """The largest share of the pairs, surest first, of which this share is right. Pairs of equal
-    confidence come together: no order among them is earned.
-    """
-    ordered = sorted(pairs, key=lambda pair: -pair.confidence)
-    right = np.cumsum([pair.right for pair in ordered])
-    confidence = np.array([pair.confidence for pair in ordered])
-    ends = np.append(np.flatnonzero(np.diff(confidence)), len(ordered) - 1)
-    good = [end for end in ends if right[end] >= precision * (end + 1)] if ordered else []
-    return (good[-1] + 1) / len(ordered) if good else 0.0
+    """The largest share of the pairs, surest first, of which this share is right."""
+    taken, right = by_confidence(pairs)
+    good = taken[right >= precision]
+    return float(good[-1] / len(pairs)) if len(good) else 0.0
 
 
 def _calibration(results: Results, calibration: Calibration, canary: int) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from codedpo_plugin.confidence import Evidence, evidence
 from codedpo_plugin.rankers import PassMatrix
 from codedpo_plugin.recipe import Pairs
 
+UNSURE = "confidence below pairs.min_confidence"
+
 _NEARLY, _FURTHER = 0.8, 0.5  # of the highest confidence: what a better lesson, or one more, costs
 
 
@@ -54,11 +56,8 @@ def worst(problem: Problem, pairs: Pairs) -> tuple[list[Choice], str | None]:
         return [], "margin too small"
     if matrix.programs[best] == matrix.programs[rejected]:
         return [], "best and worst are the same program"
-    lead = evidence(matrix, best).lead(rejected)
-    confidence = pairs.calibration.probability(lead)
-    if confidence < pairs.min_confidence:
-        return [], UNSURE
-    return [Choice(best, rejected, lead, confidence)], None
+    choice = _choice(best, rejected, evidence(matrix, best), pairs)
+    return ([], UNSURE) if choice.confidence < pairs.min_confidence else ([choice], None)
 
 
 def near_miss(problem: Problem, pairs: Pairs) -> tuple[list[Choice], str | None]:
@@ -69,12 +68,12 @@ def near_miss(problem: Problem, pairs: Pairs) -> tuple[list[Choice], str | None]
     chosen the longer text in every other pair. Further pairs of a problem have rejected solutions
     of other behaviours, and chosen ones of other texts.
     """
-    found = evidence(problem.matrix, problem.order[0])
+    best = problem.order[0]
+    found = evidence(problem.matrix, best)
     options = [
-        Choice(problem.order[0], other, lead, pairs.calibration.probability(lead))
+        _choice(best, other, found, pairs)
         for other in problem.order
         if _fails(problem, other, found)
-        for lead in [found.lead(other)]
     ]
     if not options:
         return [], "no solution surely differs from the best"
@@ -94,6 +93,11 @@ def near_miss(problem: Problem, pairs: Pairs) -> tuple[list[Choice], str | None]
         options = [option for option in options if not same[option.rejected]]
         peers = [index for index in peers if index != choice.chosen] or peers
     return choices, None
+
+
+def _choice(best: int, rejected: int, found: Evidence, pairs: Pairs) -> Choice:
+    lead = found.lead(rejected)
+    return Choice(best, rejected, lead, pairs.calibration.probability(lead))
 
 
 def _fails(problem: Problem, other: int, found: Evidence) -> bool:
@@ -132,8 +136,6 @@ def _coin(name: str) -> bool:
     """Heads or tails, fixed by the name: whether chosen should be the longer one."""
     return hashlib.sha256(name.encode()).digest()[0] % 2 == 0
 
-
-UNSURE = "confidence below pairs.min_confidence"
 
 Selection = Callable[[Problem, Pairs], tuple[list[Choice], str | None]]
 

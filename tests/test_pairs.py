@@ -8,7 +8,7 @@ import pytest
 from conftest import DOUBLE, SIGN, make_recipe
 from rich.console import Console
 
-from codedpo_plugin import export, rank_eval, rank_report, run
+from codedpo_plugin import build, export, rank_eval, rank_report, run
 from codedpo_plugin.confidence import calibrate, evidence
 from codedpo_plugin.credible import telling_tests
 from codedpo_plugin.errors import InputError
@@ -127,6 +127,25 @@ def test_what_would_settle_a_problem():
     assert what_would_settle(problem([[0] * 4] * 10, [0] * 4)) == MORE_SOLUTIONS
     chaos = [[k, k + 100, k + 200] for k in range(10)]
     assert what_would_settle(problem(chaos, [0, 100, 200])) == NONE_RIGHT
+
+
+def test_nothing_is_to_settle_where_correctness_pairs_are_not_wanted(tmp_path: Path) -> None:
+    recipe = make_recipe(tmp_path, [SIGN], "pairs.min_confidence=1")
+    run.stages(build.STAGES, recipe, (1, 1), QUIET)
+    assert next(read_rows(recipe.output, "pairs"))["settle"]
+    off = make_recipe(tmp_path, [SIGN], "pairs.min_confidence=1", "pairs.correctness=false")
+    run.stages(build.STAGES, off, (1, 1), QUIET)
+    assert next(read_rows(off.output, "pairs"))["settle"] is None
+
+
+def test_pairs_of_one_confidence_are_taken_together() -> None:
+    def made(confidence, right):
+        return rank_eval.Pair(0, confidence, right, False, True, 0.0, False, 0.5)
+
+    pairs = [made(0.5, False), made(0.9, True), made(0.5, True), made(0.5, True)]
+    taken, right = rank_eval.by_confidence(pairs)
+    assert (taken.tolist(), right.tolist()) == ([1, 4], [1, 0.75])
+    assert [len(part) for part in rank_eval.by_confidence([])] == [0, 0]
 
 
 def test_problems_that_more_samples_would_settle_are_listed(tmp_path: Path) -> None:
