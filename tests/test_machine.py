@@ -109,7 +109,7 @@ def test_a_solution_that_has_itself_killed_stops_nothing_but_itself(sandbox: San
 
 
 def nested_finally(depth: int) -> str:
-    """A short program whose code doubles with each level: 0.9 KB make 700 MB and more."""
+    """A short program whose code doubles with each level: 1.3 KB take 770 MB to compile."""
     source = "x = 1\n"
     for _ in range(depth):
         source = "try:\n f()\nfinally:\n" + "".join(f" {line}\n" for line in source.splitlines())
@@ -117,9 +117,15 @@ def nested_finally(depth: int) -> str:
 
 
 @linux
-@pytest.mark.parametrize("where", ["solution", "test"])
-def test_what_cannot_be_compiled_costs_itself_alone(sandbox: Sandbox, where: str) -> None:
-    bomb = nested_finally(22)
+@pytest.mark.parametrize(("where", "depth"), [("solution", 22), ("test", 22), ("solution", 13)])
+def test_what_cannot_be_compiled_costs_itself_alone(
+    sandbox: Sandbox, where: str, depth: int
+) -> None:
+    """Because of its memory, or (many small functions) of its CPU time."""
+    bomb = nested_finally(depth)
+    if depth < 20:
+        body = "".join(f" {line}\n" for line in bomb.splitlines())
+        bomb = "".join(f"def g{n}():\n{body}" for n in range(99))
     row = {
         "task_id": "t",
         "entry_point": "f",

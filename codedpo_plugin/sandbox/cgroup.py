@@ -11,6 +11,7 @@ and where this user may write. Nothing that exists is moved or changed.
 import contextlib
 import itertools
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def _parent() -> Path:
 
 def _own() -> Path:
     """This process's cgroup, in the file system."""
-    if not os.path.exists("/proc/self/cgroup"):
+    if not sys.platform.startswith("linux"):
         raise OSError("needs Linux")
     with open("/proc/self/mountinfo") as file:
         mounts = [line.split() for line in file]

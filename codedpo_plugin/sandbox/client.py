@@ -6,6 +6,7 @@ import os
 import signal
 import struct
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -68,6 +69,12 @@ class _Lost(Enum):
 _Table = list[list[Reply | None]]  # [programs][cells]
 
 
+UNCONFINED = (
+    "the solutions that are run can reach the network, start processes and change files, as you "
+    "can: run only what you trust, or in a virtual machine."
+)
+
+
 class Sandbox:
     """A zygote and the pipes to it; not for use by several threads.
 
@@ -83,6 +90,8 @@ class Sandbox:
         self._pin_to = pin_to
         self._seed = seed
         self._start()
+        if (state := self.layers["seccomp"]) != "on":
+            warnings.warn(f"{UNCONFINED} seccomp is {state}; see `codedpo doctor`", stacklevel=2)
 
     def __enter__(self) -> Self:
         return self
@@ -243,10 +252,11 @@ class _Alone:
         Raises:
             InfrastructureError: the machine ends what is harmless, too.
         """
-        if not cells or {program, *map(repr, cells)} & self._unbearable:
-            line: list[Reply | None] = [None] * len(cells)
-        else:
-            ((line,), _) = self._run(program, cells)
+        line: list[Reply | None] = [None] * len(cells)
+        if cells and not {program, *map(repr, cells)} & self._unbearable:
+            (line,), lost = self._run(program, cells)
+            if None in line and lost is _Lost.BROKE:
+                self._find_unbearable(program, cells[line.index(None)])
         return [reply or self._one(program, cell) for reply, cell in zip(line, cells, strict=True)]
 
     def _one(self, program: str, cell: Cell) -> Reply:

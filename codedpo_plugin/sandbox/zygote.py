@@ -12,7 +12,6 @@ Run as a program by `codedpo_plugin.sandbox.client`, never imported. Three kinds
 Leaves are run by `leaves.py`, or by `_leaf.c`, which does the same at less cost.
 """
 
-import contextlib
 import gc
 import importlib
 import itertools
@@ -25,7 +24,7 @@ import struct
 import sys
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")))
@@ -51,7 +50,7 @@ except ImportError:  # there was no compiler
     native = None
 
 _REQUESTS = 16  # that one row process carries out ...
-_COMPILE_SECONDS = 3  # CPU time for all that a request has to compile
+_COMPILE_SECONDS = 2  # CPU time, at most, to compile a program or a cell
 _COMPILE_BYTES = 256 << 20  # that a row process may grow by
 _MANY = 50  # ... unless one needs so many leaves: their forks are cheapest from a fresh process
 
@@ -127,7 +126,9 @@ def _address_space() -> int:
 def _temporary_file() -> int:
     import tempfile
 
-    return os.dup(tempfile.TemporaryFile().fileno())
+    descriptor, path = tempfile.mkstemp()
+    os.unlink(path)
+    return descriptor
 
 
 def _serve(requests: int, replies: int, results: int, settings: dict[str, Any]) -> None:
@@ -176,9 +177,8 @@ def _rows(requests: int, replies: int, results: int, settings: dict[str, Any]) -
 def _carry_out(request: dict[str, Any], leaves: Leaves | NativeLeaves, share: str) -> int:
     """Run every program of a request with every cell; how many needed a leaf of their own."""
     row = _Row(leaves)
-    with _limited_compiler():
-        programs = [_compiled(source) for source in request["programs"]]
-        cells = [Cell(cell) for cell in request["cells"]]
+    programs = [_limited(_compiled, source) for source in request["programs"]]
+    cells = [_limited(Cell, cell) for cell in request["cells"]]
     pure = [n for n, cell in enumerate(cells) if purity.are_pure_calls(cell.calls)]
     together: list[Job] = []
     for index, program in enumerate(programs):
@@ -204,13 +204,13 @@ def _carry_out(request: dict[str, Any], leaves: Leaves | NativeLeaves, share: st
     return len(alone)
 
 
-@contextlib.contextmanager
-def _limited_compiler() -> Iterator[None]:
-    """A few lines of nested `finally` make gigabytes of code: the kernel ends this process then."""
+def _limited(compiled: Callable[[Any], Any], source: Any) -> Any:
+    """Compile, or be ended by the kernel: a few lines of nested `finally` make gigabytes of code."""
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + _COMPILE_SECONDS, hard))
-    yield
+    lockdown.limit(resource.RLIMIT_CPU, int(time.process_time()) + _COMPILE_SECONDS, hard)
+    done = compiled(source)
     resource.setrlimit(resource.RLIMIT_CPU, (hard, hard))
+    return done
 
 
 def _compiled(source: str) -> types.CodeType | bytes:
