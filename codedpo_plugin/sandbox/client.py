@@ -47,6 +47,21 @@ class Limits:
     of a solution, whatever they do to each other (as other systems have it), or none."""
 
 
+@dataclass(frozen=True)
+class Interpreter:
+    """Another Python than this one to run solutions in, of version 3.11 or later."""
+
+    python: str
+    """Its executable."""
+    path: tuple[str, ...]
+    """Its folders of installed packages, which solutions may import."""
+    prelude: str = ""
+    """Trusted source that is run once, before anything is locked: imports that every leaf finds
+    done, for instance. It must leave no thread behind."""
+    environment: tuple[tuple[str, str], ...] = ()
+    """Further variables of its environment."""
+
+
 class Reply(NamedTuple):
     """What happened in one cell."""
 
@@ -72,14 +87,22 @@ class Sandbox:
     """
 
     def __init__(
-        self, limits: Limits | None = None, *, pin_to: int | None = None, seed: int = 0
+        self,
+        limits: Limits | None = None,
+        *,
+        pin_to: int | None = None,
+        seed: int = 0,
+        interpreter: Interpreter | None = None,
     ) -> None:
-        """`pin_to`: a core to run on; `seed`: of `random` and of hashes, in every process."""
+        """`pin_to`: a core to run on; `seed`: of `random` and of hashes, in every process;
+        `interpreter`: this one, if none is given.
+        """
         self.limits = limits or Limits()
         self.layers: dict[str, str] = {}
         self.native = False
         self._pin_to = pin_to
         self._seed = seed
+        self._interpreter = interpreter or Interpreter(sys.executable, tuple(_import_path()))
         self._process: subprocess.Popen[bytes] | None = None
         self._start()
 
@@ -178,7 +201,8 @@ class Sandbox:
             "requests": request_end,
             "replies": reply_end,
             "parent": os.getpid(),
-            "path": _import_path(),
+            "path": list(self._interpreter.path),
+            "prelude": self._interpreter.prelude,
             "scratch": self._scratch,
             "seconds": self.limits.seconds,
             "memory_bytes": self.limits.memory_mb << 20,
@@ -191,7 +215,7 @@ class Sandbox:
         }
         program = str(Path(__file__).with_name("zygote.py"))
         self._process = subprocess.Popen(
-            [sys.executable, "-s", "-S", "-P", "-B", program, json.dumps(settings)],
+            [self._interpreter.python, "-s", "-S", "-P", "-B", program, json.dumps(settings)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -212,7 +236,8 @@ class Sandbox:
 
     def _environment(self) -> dict[str, str]:
         places = {"TMPDIR": self._scratch, "HOME": self._scratch}
-        return _ENVIRONMENT | places | {"PYTHONHASHSEED": str(self._seed)}
+        further = {"PYTHONHASHSEED": str(self._seed), **dict(self._interpreter.environment)}
+        return _ENVIRONMENT | places | further
 
     def close(self) -> None:
         """End the zygote and everything below it."""

@@ -12,7 +12,7 @@ import os
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -22,6 +22,7 @@ from codedpo_plugin.errors import InputError
 Message = dict[str, str]  # role, content
 Prompt = str | list[Message]
 Located = tuple[str, dict[str, Any]]  # "FILE, line N", and the row there
+Choice = tuple[tuple[str, str], ...]  # names and values, such as ("start_date", "2024-08-01")
 Grader = Callable[["Task", list[str]], list[Verdict]]
 
 KINDS = {
@@ -63,6 +64,8 @@ class Benchmark:
     version: str | None
     """None: no version known to us."""
     tasks: tuple[Task, ...]
+    choice: "Choice" = ()
+    """Which of the file's tasks these are."""
 
     @property
     def plus(self) -> bool:
@@ -78,6 +81,7 @@ class Benchmark:
             "sha256": self.sha256,
             "md5": self.md5,
             "tasks": len(self.tasks),
+            "choice": dict(self.choice),
         }
 
 
@@ -143,17 +147,28 @@ _VERSIONS = {  # md5 of the unpacked file
 }
 
 
-def load(name: str, data: Path | None = None) -> Benchmark:
+def load(name: str, data: Path | None = None, choice: Choice = ()) -> Benchmark:
     """A benchmark by name, or a user's own file.
 
     Args:
         name: a key of `KNOWN`, or the path of a JSONL file with `task_id`, `prompt`, `entry_point`
             and `tests`.
         data: the file of a benchmark that is known by name.
+        choice: of its tasks, which; what there is to choose by is known to the kind (`choose`).
 
     Raises:
-        InputError: there is no such benchmark or file, or a row of it is wrong.
+        InputError: there is no such benchmark or file, a row of it is wrong, or no task is left.
     """
+    benchmark = _load(name, data)
+    if not choice:
+        return benchmark
+    choose = getattr(kind_module(benchmark.kind), "choose", None)
+    if choose is None:
+        raise InputError(f"{name}: has no {', '.join(dict(choice))} to choose tasks by")
+    return replace(benchmark, tasks=choose(benchmark, **dict(choice)), choice=choice)
+
+
+def _load(name: str, data: Path | None) -> Benchmark:
     if name in KNOWN:
         return _loaded(name, KNOWN[name].kind, data or _found(KNOWN[name]))
     path = Path(name)

@@ -12,7 +12,7 @@ from rich.console import Console
 from codedpo_plugin.errors import InputError
 
 if TYPE_CHECKING:
-    from codedpo_eval.benchmark import Benchmark
+    from codedpo_eval.benchmark import Benchmark, Choice
     from codedpo_eval.grade import Job
     from codedpo_plugin.recipe import Sampling
 
@@ -43,6 +43,14 @@ TopP = Annotated[float, typer.Option(help="Nucleus of the distribution that is s
 MaxTokens = Annotated[int, typer.Option(min=1, help="Longest answer.")]
 Style = Annotated[str, typer.Option(help="chat (instruct models) or completion (base models).")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; one for each core.")]
+StartDate = Annotated[
+    str | None, typer.Option(help="Only problems from this day on: YYYY-MM-DD (livecodebench).")
+]
+EndDate = Annotated[str | None, typer.Option(help="Only problems up to this day.")]
+Python = Annotated[
+    str | None,
+    typer.Option(help="Interpreter for ds1000, if not the one that `codedpo eval setup` made."),
+]
 Seconds = Annotated[float, typer.Option(help="CPU seconds that a test may use at least.")]
 
 
@@ -62,11 +70,15 @@ def run(
     style: Style = "chat",
     workers: Workers = None,
     seconds: Seconds = 2.0,
+    start_date: StartDate = None,
+    end_date: EndDate = None,
+    python: Python = None,
 ) -> None:
     """Generate, grade and report; goes on where it was stopped."""
     settings = _sampling(model, backend, base_url, api_key_env, temperature, top_p, max_tokens)
-    _generate(_load(benchmark, data), settings, style, n, out)
-    _grade(benchmark, data, out, seconds, workers)
+    choice = _choice(start_date, end_date)
+    _generate(_load(benchmark, data, choice), settings, style, n, out)
+    _grade(benchmark, data, choice, out, seconds, python, workers)
 
 
 @app.command()
@@ -83,10 +95,13 @@ def generate(
     top_p: TopP = 0.95,
     max_tokens: MaxTokens = 2048,
     style: Style = "chat",
+    start_date: StartDate = None,
+    end_date: EndDate = None,
 ) -> None:
     """Sample a model's answers: RUN/samples.jsonl."""
     settings = _sampling(model, backend, base_url, api_key_env, temperature, top_p, max_tokens)
-    _generate(_load(benchmark, data), settings, style, n, out)
+    choice = _choice(start_date, end_date)
+    _generate(_load(benchmark, data, choice), settings, style, n, out)
 
 
 @app.command()
@@ -99,10 +114,28 @@ def grade(
     data: Data = None,
     workers: Workers = None,
     seconds: Seconds = 2.0,
+    start_date: StartDate = None,
+    end_date: EndDate = None,
+    python: Python = None,
 ) -> None:
     """Grade samples, and report: verdicts.jsonl, report.json, report.md, report.html."""
-    _load(benchmark, data)
-    _grade(benchmark, data, out, seconds, workers, samples)
+    choice = _choice(start_date, end_date)
+    _load(benchmark, data, choice)
+    _grade(benchmark, data, choice, out, seconds, python, workers, samples)
+
+
+@app.command()
+def setup(
+    what: Annotated[str, typer.Argument(help="ds1000", metavar="BENCHMARK")],
+    folder: Annotated[Path | None, typer.Option(help="Where, if not in ~/.cache/codedpo.")] = None,
+    python: Annotated[str | None, typer.Option(help="A Python 3.11 to build it with.")] = None,
+) -> None:
+    """Build the environment that a benchmark runs in: ds1000 has one of its own."""
+    from codedpo_eval import ds1000_env
+
+    if what != "ds1000":
+        raise InputError(f"setup {what}: only ds1000 has an environment of its own")
+    ds1000_env.setup(folder, _console(), python)
 
 
 def _sampling(
@@ -135,10 +168,15 @@ def _sampling(
         raise InputError(f"--{name}: {first['msg']}") from None
 
 
-def _load(name: str, data: Path | None) -> "Benchmark":
+def _choice(start_date: str | None, end_date: str | None) -> "Choice":
+    given = {"start_date": start_date, "end_date": end_date}
+    return tuple((name, day) for name, day in given.items() if day)
+
+
+def _load(name: str, data: Path | None, choice: "Choice") -> "Benchmark":
     from codedpo_eval.benchmark import load
 
-    benchmark = load(name, data)
+    benchmark = load(name, data, choice)
     known = benchmark.version or (
         "no version that is known here" if benchmark.kind != "own" else ""
     )
@@ -162,25 +200,30 @@ def _generate(benchmark: "Benchmark", settings: "Sampling", style: str, n: int, 
 def _grade(
     name: str,
     data: Path | None,
+    choice: "Choice",
     out: Path,
     seconds: float,
+    python: str | None,
     workers: int | None,
     given: Path | None = None,
 ) -> None:
     from codedpo_eval import grade as module
     from codedpo_eval import report as reports
     from codedpo_eval import samples
-    from codedpo_eval.benchmark import load
+    from codedpo_eval.benchmark import kind_module, load
     from codedpo_eval.verdict import GradeSettings
 
-    benchmark, console = load(name, data), _console()
+    benchmark, console = load(name, data, choice), _console()
+    options = getattr(kind_module(benchmark.kind), "options", None)
+    if python and not options:
+        raise InputError(f"--python: {name} runs in this interpreter's sandbox")
     found = samples.read(given or out / samples.FILE, benchmark)
     if given:
         samples.write(out / samples.FILE, found.rows)
     for notice in found.notices:
         console.print(f"samples: {notice}", style="yellow", markup=False)
-    settings = GradeSettings(seconds=seconds)
-    job: Job = module.Job(name, data, out, settings)
+    settings = GradeSettings(seconds=seconds, options=options(python) if options else ())
+    job: Job = module.Job(name, data, out, settings, choice)
     verdicts = module.grade(job, workers, console)
     report = reports.write(out, reports.summarise(benchmark, found, verdicts, settings))
     reports.print_tables(report, console)

@@ -3,6 +3,7 @@
 import json
 import platform
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from codedpo_eval.benchmark import Benchmark, kind_module
 from codedpo_eval.generate import facts_of
 from codedpo_eval.metrics import Interval, pass_at
 from codedpo_eval.samples import Samples
-from codedpo_eval.verdict import PASS, GradeSettings
+from codedpo_eval.verdict import PASS, UNGRADED, GradeSettings
 from codedpo_plugin import __version__
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.shards import Row, key_of, replacing
@@ -33,8 +34,18 @@ def summarise(
 ) -> Report:
     """All figures of a run, as plain values."""
     judged = ["base", "plus"] if benchmark.plus else ["base"]
+    ungraded = {row["task_id"]: row["error"] for row in verdicts if row["base"] == UNGRADED}
+    facts = benchmark.facts()
+    graded = tuple(task for task in benchmark.tasks if task.task_id not in ungraded)
+    if not graded:
+        raise InputError(
+            f"{benchmark.name}: no task can be graded here: {Counter(ungraded.values())}"
+        )
+    benchmark = replace(benchmark, tasks=graded)
     return {
-        "benchmark": benchmark.facts(),
+        "benchmark": facts,
+        "graded_tasks": len(graded),
+        "ungraded": dict(Counter(ungraded.values()).most_common()),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"codedpo": __version__, "python": platform.python_version()},
         "machine": platform.platform(),
@@ -154,7 +165,7 @@ def tables(report: Report) -> list[Rows]:
     kinds = {"base": name.removesuffix("+"), "plus": name}
     ks = list(found["base"])
     scores = [
-        (kinds[kind], str(report["benchmark"]["tasks"]), *(percent(values[k]) for k in ks))
+        (kinds[kind], str(report["graded_tasks"]), *(percent(values[k]) for k in ks))
         for kind, values in found.items()
     ]
     statuses = [
@@ -165,6 +176,9 @@ def tables(report: Report) -> list[Rows]:
         Rows(("Score, % [95 %]", "tasks", *ks), scores),
         Rows(("Samples", *(kinds[kind] for kind in found)), statuses),
     ]
+    if report["ungraded"]:
+        reasons = [(why, str(number)) for why, number in report["ungraded"].items()]
+        parts.append(Rows(("Not graded here, not in the score", "tasks"), reasons))
     for what, values in report["subsets"].items():
         lines = [(value, str(of["tasks"]), percent(of["pass@1"])) for value, of in values.items()]
         parts.append(Rows((what.capitalize(), "tasks", "pass@1"), lines))
@@ -180,6 +194,10 @@ def facts(report: Report) -> dict[str, str]:
         "grader": f"{report['grader']}; {report['cpu_seconds']:,.1f} CPU seconds; "
         f"{report['retried']} retried alone",
     }
+    if benchmark["choice"]:
+        told["tasks"] = ", ".join(f"{name} {value}" for name, value in benchmark["choice"].items())
+    for name, value in report["settings"]["options"]:
+        told[name] = value
     if report["unsealed"]:
         told["unsealed"] = f"{report['unsealed']} samples ran with tests that trust their process"
     if sampled:
