@@ -125,6 +125,41 @@ def grade(
 
 
 @app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A graded run.", metavar="RUN")],
+    to: Annotated[
+        str,
+        typer.Option(help="evalplus, bigcode, bigcode-leaderboard, livecodebench or huggingface."),
+    ],
+    out: Annotated[Path | None, typer.Option(help="Folder to write in; RUN/TO by default.")] = None,
+    data: Data = None,
+    model: Annotated[str | None, typer.Option(help="The model, as org/name.")] = None,
+    bigcode: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --to bigcode: a checkout of bigcode-evaluation-harness. It grades the run "
+            "too, without a sandbox, and its score is written into the report."
+        ),
+    ] = None,
+    bigcode_python: Annotated[
+        str | None, typer.Option(help="The Python that has its requirements.")
+    ] = None,
+) -> None:
+    """Write a graded run in the format of another harness, leaderboard or model card."""
+    from codedpo_eval import exports
+    from codedpo_eval import report as reports
+
+    console = _console()
+    if bigcode and to != "bigcode":
+        raise InputError(f"--bigcode: belongs to --to bigcode, not to --to {to}")
+    exports.export(run, to, out, console, data=data, model=model)
+    if bigcode:
+        graded = exports.read(run, out or run / to, data, model)
+        report = exports.grade_by_bigcode(graded, bigcode, bigcode_python, console)
+        reports.print_tables(report, console)
+
+
+@app.command()
 def setup(
     what: Annotated[str, typer.Argument(help="ds1000", metavar="BENCHMARK")],
     folder: Annotated[Path | None, typer.Option(help="Where, if not in ~/.cache/codedpo.")] = None,

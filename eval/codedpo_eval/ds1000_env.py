@@ -26,13 +26,16 @@ REQUIREMENTS = Path(__file__).with_name("ds1000-requirements.txt")
 VERSION = "3.11"  # of Python: pandas 1.5.3 has no wheels for later ones
 DESCRIPTION = "environment.json"  # written last: an environment without it is not whole
 
-# What every leaf finds imported. Backend and fonts are ready, so that a plot costs no start.
+# What every leaf finds imported. Backend and fonts are ready, so that a plot costs no start; so is
+# what scikit-learn wants to know of thread pools, which it would read from /proc.
 _PRELUDE = """
 import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot, numpy, pandas, PIL.Image, scipy.integrate, scipy.interpolate
 import scipy.linalg, scipy.ndimage, scipy.optimize, scipy.signal, scipy.sparse, scipy.spatial
-import scipy.stats, seaborn, sklearn, sklearn.ensemble, sklearn.linear_model, tokenize
+import scipy.stats, seaborn, sklearn, sklearn.ensemble, sklearn.linear_model, sklearn.utils.fixes
+import tokenize
+sklearn.utils.fixes.threadpool_limits(limits=1)
 numpy.random.seed(0)
 """
 

@@ -143,19 +143,18 @@ def ask(task: Task, style: str) -> tuple[Prompt, list[str]]:
     """The benchmark's own prompts: for chat models its generic one, else with one example."""
     row = task.row
     if style == "chat":
-        user = {"role": "user", "content": _question(row)}
+        user = {"role": "user", "content": _question(task.prompt, row["starter_code"])}
         return [{"role": "system", "content": SYSTEM}, user], []
     starter = row["starter_code"]
     example = _EXAMPLE_CALL if starter else _EXAMPLE_STDIN
     middle = f"### Starter Code\n{starter}\n\n" if starter else ""
-    return f"{example}### Question\n{row['question_content']}\n\n{middle}### Answer\n\n", _STOPS
+    return f"{example}### Question\n{task.prompt}\n\n{middle}### Answer\n\n", _STOPS
 
 
-def _question(row: dict[str, Any]) -> str:
-    starter = row["starter_code"]
+def _question(content: str, starter: str) -> str:
     kind = _WITH_STARTER if starter else _FROM_STDIN
     return (
-        f"### Question:\n{row['question_content']}\n\n### Format: {kind}\n"
+        f"### Question:\n{content}\n\n### Format: {kind}\n"
         f"```python\n{starter or '# YOUR CODE HERE'}\n```\n\n"
         "### Answer: (use the provided format with backticks)\n\n"
     )

@@ -5,6 +5,7 @@ import platform
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,12 @@ def tables(report: Report) -> list[Rows]:
         Rows(("Score, % [95 %]", "tasks", *ks), scores),
         Rows(("Samples", *(kinds[kind] for kind in found)), statuses),
     ]
+    if others := report.get("other_graders"):
+        lines = [
+            (one["grader"], one["task"], *(f"{100 * one['pass_at_k'].get(k, nan):.1f}" for k in ks))
+            for one in others
+        ]
+        parts.append(Rows(("The same samples, graded by", "task", *ks), lines))
     if report["ungraded"]:
         reasons = [(why, str(number)) for why, number in report["ungraded"].items()]
         parts.append(Rows(("Not graded here, not in the score", "tasks"), reasons))
