@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from codedpo_plugin.errors import InfrastructureError
 from codedpo_plugin.sandbox import cells as records
-from codedpo_plugin.sandbox.process import Died, Zygote
+from codedpo_plugin.sandbox.process import Died, Interpreter, Zygote
 
 _ENDED, _CPU_LIMIT, _WALL_LIMIT, _NOT_RUN, _BAD_SOURCE = range(5)
 _TRIES = 3  # of one cell, when the machine (not the solution) may have failed
@@ -25,7 +25,6 @@ _BUDGET = 10  # CPU limits of a cell that a program may use in one request
 _SLACK = 60.0  # seconds beyond all limits before the zygote counts as dead
 
 Cell = dict[str, Any]
-_HARMLESS, _HARMLESS_CELL = "def f():\n    return 1", {"calls": ["f()"]}
 
 
 @dataclass(frozen=True)
@@ -83,12 +82,20 @@ class Sandbox:
     """
 
     def __init__(
-        self, limits: Limits | None = None, *, pin_to: int | None = None, seed: int = 0
+        self,
+        limits: Limits | None = None,
+        *,
+        pin_to: int | None = None,
+        seed: int = 0,
+        interpreter: Interpreter | None = None,
     ) -> None:
-        """`pin_to`: a core to run on; `seed`: of `random` and of hashes, in every process."""
+        """`pin_to`: a core to run on; `seed`: of `random` and of hashes, in every process;
+        `interpreter`: this one, if none is given.
+        """
         self.limits = limits or Limits()
         self._pin_to = pin_to
         self._seed = seed
+        self._interpreter = interpreter
         self._start()
         if (state := self.layers["seccomp"]) != "on":
             warnings.warn(f"{UNCONFINED} seccomp is {state}; see `codedpo doctor`", stacklevel=2)
@@ -186,7 +193,13 @@ class Sandbox:
             "native": not os.environ.get("CODEDPO_PURE_PYTHON"),
         }
         patience = 4 * limits.seconds + _SLACK
-        self.zygote = Zygote(settings, patience, pin_to=self._pin_to, seed=self._seed)
+        self.zygote = Zygote(
+            settings,
+            patience,
+            pin_to=self._pin_to,
+            seed=self._seed,
+            interpreter=self._interpreter,
+        )
         self.layers, self.native = self.zygote.layers, self.zygote.native
 
     def _restart(self) -> None:

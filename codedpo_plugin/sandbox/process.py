@@ -11,6 +11,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,21 @@ _ENVIRONMENT = {
 }
 
 
+@dataclass(frozen=True)
+class Interpreter:
+    """Another Python than this one to run solutions in, of version 3.11 or later."""
+
+    python: str
+    """Its executable."""
+    path: tuple[str, ...]
+    """Its folders of installed packages, which solutions may import."""
+    prelude: str = ""
+    """Trusted source that is run once, before anything is locked: imports that every leaf finds
+    done, for instance. It must leave no thread behind."""
+    environment: tuple[tuple[str, str], ...] = ()
+    """Further variables of its environment."""
+
+
 class Died(Exception):
     """The zygote is gone, or does not answer."""
 
@@ -45,11 +61,19 @@ class Zygote:
     """
 
     def __init__(
-        self, settings: dict[str, Any], patience: float, *, pin_to: int | None, seed: int
+        self,
+        settings: dict[str, Any],
+        patience: float,
+        *,
+        pin_to: int | None,
+        seed: int,
+        interpreter: Interpreter | None,
     ) -> None:
         """`settings`: what the zygote reads, see `zygote.main`; `patience`: seconds that a reply
-        may take; `pin_to`: a core to run on; `seed`: of `random` and of hashes.
+        may take; `pin_to`: a core to run on; `seed`: of `random` and of hashes;
+        `interpreter`: this one, if none is given.
         """
+        interpreter = interpreter or Interpreter(sys.executable, tuple(_import_path()))
         self._patience = patience
         self.scratch = scratch.Scratch()
         self._cgroup = Cgroup(settings["memory_bytes"])
@@ -61,19 +85,21 @@ class Zygote:
             "requests": request_end,
             "replies": reply_end,
             "parent": os.getpid(),
-            "path": _import_path(),
+            "path": list(interpreter.path),
+            "prelude": interpreter.prelude,
             "scratch": self.scratch.path,
             "seed": seed,
         }
         places = {"TMPDIR": self.scratch.path, "HOME": self.scratch.path}
+        further = {"PYTHONHASHSEED": str(seed), **dict(interpreter.environment)}
         self._process = subprocess.Popen(
-            [sys.executable, "-s", "-S", "-P", "-B", _PROGRAM, json.dumps(settings)],
+            [interpreter.python, "-s", "-S", "-P", "-B", _PROGRAM, json.dumps(settings)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=(request_end, reply_end),
             cwd=self.scratch.path,
-            env=_ENVIRONMENT | places | {"PYTHONHASHSEED": str(seed)},
+            env=_ENVIRONMENT | places | further,
             start_new_session=True,
         )
         self.pid = self._process.pid

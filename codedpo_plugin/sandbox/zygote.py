@@ -69,6 +69,7 @@ def main() -> None:
         del sys.modules[name]  # it is no part of what a solution sees
     for name in _PRELOAD:
         __import__(name)
+    exec(settings["prelude"], {"__name__": "__prelude__"})
     sys.modules["random"].seed(settings["seed"])
     results = os.memfd_create("results") if lockdown.LINUX else _temporary_file()
     os.chdir(settings["scratch"])
@@ -205,7 +206,7 @@ def _carry_out(request: dict[str, Any], leaves: Leaves | NativeLeaves, share: st
 
 
 def _limited(compiled: Callable[[Any], Any], source: Any) -> Any:
-    """Compile, or be ended by the kernel: a few lines of nested `finally` make gigabytes of code."""
+    """Compile, or be ended by the kernel: a few nested `finally` make gigabytes of code."""
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     lockdown.limit(resource.RLIMIT_CPU, int(time.process_time()) + _COMPILE_SECONDS, hard)
     done = compiled(source)
