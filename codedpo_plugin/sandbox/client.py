@@ -13,7 +13,7 @@ import sysconfig
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
@@ -47,13 +47,18 @@ class Limits:
     of a solution, whatever they do to each other (as other systems have it), or none."""
 
 
+def _import_path() -> tuple[str, ...]:
+    paths = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+    return tuple(path for path in dict.fromkeys(paths) if os.path.isdir(path))
+
+
 @dataclass(frozen=True)
 class Interpreter:
-    """Another Python than this one to run solutions in, of version 3.11 or later."""
+    """The Python that runs solutions: this one, or another of version 3.11 or later."""
 
-    python: str
+    python: str = sys.executable
     """Its executable."""
-    path: tuple[str, ...]
+    path: tuple[str, ...] = field(default_factory=_import_path)
     """Its folders of installed packages, which solutions may import."""
     prelude: str = ""
     """Trusted source that is run once, before anything is locked: imports that every leaf finds
@@ -95,14 +100,14 @@ class Sandbox:
         interpreter: Interpreter | None = None,
     ) -> None:
         """`pin_to`: a core to run on; `seed`: of `random` and of hashes, in every process;
-        `interpreter`: this one, if none is given.
+        `interpreter`: this one, with nothing more imported, if none is given.
         """
         self.limits = limits or Limits()
         self.layers: dict[str, str] = {}
         self.native = False
         self._pin_to = pin_to
         self._seed = seed
-        self._interpreter = interpreter or Interpreter(sys.executable, tuple(_import_path()))
+        self._interpreter = interpreter or Interpreter()
         self._process: subprocess.Popen[bytes] | None = None
         self._start()
 
@@ -326,12 +331,6 @@ _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "LD_BIND_NOW": "1",  # or each leaf would look up the functions that it calls first
 }
-
-
-def _import_path() -> list[str]:
-    """Folders of installed packages, which solutions may import."""
-    paths = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
-    return [path for path in dict.fromkeys(paths) if os.path.isdir(path)]
 
 
 def _signal_name(number: int) -> str:
