@@ -105,6 +105,21 @@ def grade(
     _grade(benchmark, data, out, seconds, workers, samples)
 
 
+@app.command("self-test")
+def self_test(
+    benchmark: Name, data: Data = None, workers: Workers = None, seconds: Seconds = 2.0
+) -> None:
+    """Grade the benchmark's own reference solutions: what fails cannot be measured here."""
+    from codedpo_eval import self_test as module
+    from codedpo_eval.verdict import GradeSettings
+
+    console, settings = _console(), GradeSettings(seconds=seconds)
+    found = module.run(_load(benchmark, data), data, settings, workers, console)
+    console.print(f"self-test: {found['passed']} of {found['tasks']} reference solutions pass")
+    for task_id, why in found["failed"].items():
+        console.print(f"  {task_id}: {why}", markup=False)
+
+
 def _sampling(
     model: str,
     backend: str,
@@ -169,7 +184,7 @@ def _grade(
 ) -> None:
     from codedpo_eval import grade as module
     from codedpo_eval import report as reports
-    from codedpo_eval import samples
+    from codedpo_eval import samples, self_test
     from codedpo_eval.benchmark import load
     from codedpo_eval.verdict import GradeSettings
 
@@ -182,7 +197,9 @@ def _grade(
     settings = GradeSettings(seconds=seconds)
     job: Job = module.Job(name, data, out, settings)
     verdicts = module.grade(job, workers, console)
-    report = reports.write(out, reports.summarise(benchmark, found, verdicts, settings))
+    report = reports.summarise(benchmark, found, verdicts, settings)
+    report["self_test"] = self_test.known(benchmark, settings)
+    reports.write(out, report)
     reports.print_tables(report, console)
     console.print(str(out / "report.html"), markup=False)
 
