@@ -14,6 +14,7 @@ from codedpo_plugin.errors import InputError
 if TYPE_CHECKING:
     from codedpo_eval.benchmark import Benchmark, Choice
     from codedpo_eval.grade import Job
+    from codedpo_eval.verdict import GradeSettings
     from codedpo_plugin.recipe import Sampling
 
 app = typer.Typer(
@@ -173,6 +174,27 @@ def setup(
     ds1000_env.setup(folder, _console(), python)
 
 
+@app.command("self-test")
+def self_test(
+    benchmark: Name,
+    data: Data = None,
+    workers: Workers = None,
+    seconds: Seconds = 2.0,
+    python: Python = None,
+) -> None:
+    """Grade the benchmark's own reference solutions: what fails cannot be measured here."""
+    from codedpo_eval import self_test as module
+
+    console, loaded = _console(), _load(benchmark, data, ())
+    settings = _settings(loaded, seconds, python)
+    found = module.run(loaded, data, settings, workers, console)
+    console.print(f"self-test: {found['passed']} of {found['tasks']} reference solutions pass")
+    for why, number in found["ungraded"].items():
+        console.print(f"  {number} tasks cannot be graded here: {why}", markup=False)
+    for task_id, why in found["failed"].items():
+        console.print(f"  {task_id}: {why}", markup=False)
+
+
 def _sampling(
     model: str,
     backend: str,
@@ -244,25 +266,37 @@ def _grade(
 ) -> None:
     from codedpo_eval import grade as module
     from codedpo_eval import report as reports
-    from codedpo_eval import samples
-    from codedpo_eval.benchmark import kind_module, load
-    from codedpo_eval.verdict import GradeSettings
+    from codedpo_eval import samples, self_test
+    from codedpo_eval.benchmark import load
 
     benchmark, console = load(name, data, choice), _console()
-    options = getattr(kind_module(benchmark.kind), "options", None)
-    if python and not options:
-        raise InputError(f"--python: {name} runs in this interpreter's sandbox")
     found = samples.read(given or out / samples.FILE, benchmark)
     if given:
         samples.write(out / samples.FILE, found.rows)
     for notice in found.notices:
         console.print(f"samples: {notice}", style="yellow", markup=False)
-    settings = GradeSettings(seconds=seconds, options=options(python) if options else ())
+    settings = _settings(benchmark, seconds, python)
     job: Job = module.Job(name, data, out, settings, choice)
     verdicts = module.grade(job, workers, console)
-    report = reports.write(out, reports.summarise(benchmark, found, verdicts, settings))
+    tested = self_test.known(benchmark, settings)
+    if tested is None and settings.options:
+        console.print("the reference solutions first, once for this environment")
+        tested = self_test.run(benchmark, data, settings, workers, console)
+    report = reports.write(out, reports.summarise(benchmark, found, verdicts, settings, tested))
     reports.print_tables(report, console)
     console.print(str(out / "report.html"), markup=False)
+
+
+def _settings(benchmark: "Benchmark", seconds: float, python: str | None) -> "GradeSettings":
+    from codedpo_eval.benchmark import kind_module
+    from codedpo_eval.verdict import GradeSettings
+
+    options = getattr(kind_module(benchmark.kind), "options", None)
+    if options:
+        return GradeSettings(seconds=seconds, options=options(python))
+    if python:
+        raise InputError(f"--python: {benchmark.name} needs no other interpreter than this one")
+    return GradeSettings(seconds=seconds)
 
 
 def _console() -> Console:
