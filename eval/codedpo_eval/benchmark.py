@@ -135,7 +135,7 @@ KNOWN = {
     "mbpp": _MBPP,
     "mbpp+": _MBPP,
     "ds1000": _Known(
-        "ds1000", "ds1000.jsonl.gz", f"{_HUB}/xlang-ai/DS-1000/resolve/main/test.jsonl"
+        "ds1000", "ds1000.jsonl.gz", f"{_HUB}/xlangai/DS-1000/resolve/main/test.jsonl"
     ),
     "livecodebench": _Known("livecodebench", "livecodebench.jsonl", ""),
 }

@@ -76,6 +76,8 @@ def make(job: Job, index: int, tick: Callable[[], None]) -> None:
 
 def _here(job: Job, programs: dict[int, list[str]], settings: GradeSettings) -> None:
     """Grade in this process, one task after another."""
+    if not programs:
+        return
     benchmark = _benchmark(job)
     with kind_module(benchmark.kind).grader(benchmark, settings) as grader:
         for index, some in programs.items():
