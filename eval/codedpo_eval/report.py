@@ -29,12 +29,13 @@ def summarise(
     found: Samples,
     verdicts: list[Row],
     settings: GradeSettings,
+    source: str,
     grader: str = "codedpo",
 ) -> Report:
-    """All figures of a run, as plain values."""
+    """All figures of a run, as plain values; `source` is what the benchmark was asked for as."""
     judged = ["base", "plus"] if benchmark.plus else ["base"]
     return {
-        "benchmark": benchmark.facts(),
+        "benchmark": benchmark.facts() | {"source": source},
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"codedpo": __version__, "python": platform.python_version()},
         "machine": platform.platform(),
