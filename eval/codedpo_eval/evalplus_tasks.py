@@ -8,6 +8,7 @@ process, as evalplus has it: what a program keeps between calls is its own fault
 
 import json
 import marshal
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from codedpo_eval import agreement, oracle
-from codedpo_eval.asking import completed, written
+from codedpo_eval.asking import call_of, completed, written
 from codedpo_eval.benchmark import Benchmark, Grader, Located, Prompt, Task
 from codedpo_eval.mbpp_inputs import restored
 from codedpo_eval.verdict import PASS, GradeSettings, Verdict
@@ -36,6 +37,7 @@ _INSTRUCTION = (
     "markdown code block:"
 )
 
+_NO_SOURCE = re.compile(r"\b(inf|nan)\b")
 _BUDGET = 60.0  # CPU seconds that a program may use beyond `factor` times those of the reference
 _TOLD = 20  # failed tests that a verdict names
 _COMPARING = 10.0  # CPU seconds that comparing two long values may take
@@ -94,6 +96,12 @@ def arguments(task: Task) -> tuple[list[list[Any]], list[list[Any]]]:
     if _family(task) == "Mbpp":
         return restored(task.task_id, base), restored(task.task_id, plus)
     return base, plus
+
+
+def calls(task: Task) -> list[str]:
+    """For timing: calls with the plus inputs that can be written as source."""
+    found = [call_of(task, one) for one in arguments(task)[1]]
+    return [call for call in found if not _NO_SOURCE.search(call)]
 
 
 @contextmanager

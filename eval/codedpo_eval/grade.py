@@ -120,7 +120,9 @@ def _worker_grader(job: Job) -> Grader:
     """A grader that lives as long as the worker."""
     stack, benchmark = ExitStack(), _benchmark(job)
     multiprocessing.util.Finalize(None, stack.close, exitpriority=10)
-    return stack.enter_context(kind_module(benchmark.kind).grader(benchmark, job.settings))
+    kept = kind_module(benchmark.kind).grader(benchmark, job.settings)
+    grader: Grader = stack.enter_context(kept)
+    return grader
 
 
 @functools.lru_cache(maxsize=1)

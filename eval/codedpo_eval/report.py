@@ -31,10 +31,13 @@ def summarise(
     found: Samples,
     verdicts: list[Row],
     settings: GradeSettings,
+    source: str,
     self_test: dict[str, Any] | None = None,
     grader: str = "codedpo",
 ) -> Report:
-    """All figures of a run, as plain values; `self_test`: of the reference solutions, if known."""
+    """All figures of a run, as plain values; `source` is what the benchmark was asked for as,
+    `self_test` what is known of its reference solutions.
+    """
     judged = ["base", "plus"] if benchmark.plus else ["base"]
     ungraded = {row["task_id"]: row["error"] for row in verdicts if row["base"] == UNGRADED}
     facts = benchmark.facts()
@@ -45,7 +48,7 @@ def summarise(
         )
     benchmark = replace(benchmark, tasks=graded)
     return {
-        "benchmark": facts,
+        "benchmark": facts | {"source": source},
         "graded_tasks": len(graded),
         "ungraded": dict(Counter(ungraded.values()).most_common()),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
