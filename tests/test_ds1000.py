@@ -9,9 +9,10 @@ import pytest
 from conftest import DATA, write_jsonl
 from rich.console import Console
 
-from codedpo_eval import benchmark, ds1000, ds1000_env
+from codedpo_eval import benchmark, ds1000, ds1000_env, self_test
 from codedpo_eval.benchmark import Benchmark, Grader, Task
 from codedpo_eval.verdict import PASS, UNGRADED, GradeSettings, Verdict
+from codedpo_plugin.cli import main
 from codedpo_plugin.errors import InfrastructureError, InputError
 
 CONTEXT = '''
@@ -138,6 +139,42 @@ def test_what_cannot_be_graded_is_told_apart(toy: Benchmark, grade: Grader):
     ]  # fmt: skip
     (verdict,) = grade(toy.tasks[2], ["result = 1"])
     assert (verdict.base, verdict.error) == (UNGRADED, "needs the network")
+
+
+def test_the_reference_rate_is_beside_the_score(toy, grade, tmp_path, monkeypatch):
+    """The references are run first, once for an environment."""
+    python = ds1000_env.find().python
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    samples = write_jsonl(
+        tmp_path / "samples.jsonl",
+        [{"task_id": task.task_id, "solution": "result = df"} for task in toy.tasks],
+    )
+    given = ["--data", str(toy.path), "--python", python, "--samples", str(samples)]
+    for _ in range(2):
+        with pytest.raises(SystemExit) as ended:
+            main(
+                [
+                    "eval",
+                    "grade",
+                    "ds1000",
+                    *given,
+                    "--workers",
+                    "1",
+                    "--out",
+                    str(tmp_path / "run"),
+                ]
+            )
+        assert not ended.value.code
+        report = json.loads((tmp_path / "run" / "report.json").read_text())
+        assert report["ungraded"] == {"needs no_such_library": 1, "needs the network": 1}
+        assert (report["graded_tasks"], report["pass_at_k"]["base"]["pass@1"][0]) == (1, 0.0)
+        (by_library,) = report["subsets"]["library"].values()
+        assert (by_library["tasks"], by_library["references"]) == (1, 1)
+        assert report["unsealed"] == 3
+        # The second time all is known.
+        monkeypatch.setattr(self_test, "run", None)
+        monkeypatch.setattr(ds1000, "grader", None)
+    assert "references that pass" in (tmp_path / "run" / "report.md").read_text()
 
 
 def test_real_references(grade: Grader):

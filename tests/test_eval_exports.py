@@ -11,8 +11,9 @@ import toy_livecodebench as toy
 import yaml
 from conftest import write_jsonl
 from rich.console import Console
+from servers import Writer, serving
 
-from codedpo_eval import bigcode, exports
+from codedpo_eval import benchmark, bigcode, exports, livecodebench
 from codedpo_eval.benchmark import Benchmark, Task
 from codedpo_plugin.cli import main
 from codedpo_plugin.errors import InfrastructureError, InputError
@@ -37,7 +38,7 @@ def humaneval(name: str = "humaneval+", ids: list[str] = IDS) -> Benchmark:
     return Benchmark(name, "evalplus", Path("x"), "sha", "md5", "HumanEval+ v0", tuple(tasks))
 
 
-def graded(tmp_path: Path, benchmark: Benchmark | None = None, **other: Any) -> exports.Graded:
+def graded(tmp_path: Path, problems: Benchmark | None = None, **other: Any) -> exports.Graded:
     """Two samples of two tasks, none of the third."""
     rows = [
         sample("HumanEval/0", 0, "a"),
@@ -54,8 +55,9 @@ def graded(tmp_path: Path, benchmark: Benchmark | None = None, **other: Any) -> 
         "pass_at_k": {"base": {"pass@1": (0.5, 0.4, 0.6)}, "plus": {"pass@1": (0.25, 0.1, 0.4)}},
         "generation": {"model": "org/name", "temperature": 0.2, "n": 2, "style": "chat"},
     }
-    benchmark = benchmark or humaneval()
-    return exports.Graded(tmp_path, report | other, rows, benchmark, tmp_path / "out", "org/name")
+    return exports.Graded(
+        tmp_path, report | other, rows, problems or humaneval(), tmp_path / "out", "org/name"
+    )
 
 
 def sample(task_id: str, number: int, solution: str, **verdict: Any) -> dict[str, Any]:
@@ -221,6 +223,28 @@ def test_a_run_of_livecodebench_from_samples_to_its_file(tmp_path: Path):
     other = write_jsonl(tmp_path / "other.jsonl", toy.ROWS[:3])
     with pytest.raises(InputError, match="not the file"):
         exports.export(run, "livecodebench", None, Console(quiet=True), data=other)
+
+
+def test_a_model_is_asked_and_graded(tmp_path: Path):
+    """From prompts to a report, in the benchmark's own chat form."""
+    release = write_jsonl(tmp_path / "release.jsonl", toy.ROWS)
+    tasks = {task.task_id: task for task in benchmark.load("livecodebench", release).tasks}
+    right = {question: program for question, program, good in toy.PROGRAMS if good}
+    said = [
+        (
+            livecodebench.ask(tasks[question], "chat")[0][-1]["content"],
+            f"So:\n```python\n{text}\n```",
+        )
+        for question, text in right.items()
+        if question != "words"
+    ]
+    run = tmp_path / "run"
+    with serving(Writer(said)) as url:
+        server = ["--base-url", url, "--model", "stub", "--data", str(release)]
+        main_(["eval", "run", "livecodebench", *server, "--out", str(run), "--workers", "1"])
+    report = read(run / "report.json")
+    assert report["statuses"]["base"] == {"pass": 4, "fail": 1}
+    assert report["generation"]["without_program"] == 1
 
 
 def main_(arguments: list[str]) -> None:

@@ -90,12 +90,12 @@ class Sandbox:
         interpreter: Interpreter | None = None,
     ) -> None:
         """`pin_to`: a core to run on; `seed`: of `random` and of hashes, in every process;
-        `interpreter`: this one, if none is given.
+        `interpreter`: this one, with nothing more imported, if none is given.
         """
         self.limits = limits or Limits()
         self._pin_to = pin_to
         self._seed = seed
-        self._interpreter = interpreter
+        self._interpreter = interpreter or Interpreter()
         self._start()
         if (state := self.layers["seccomp"]) != "on":
             warnings.warn(f"{UNCONFINED} seccomp is {state}; see `codedpo doctor`", stacklevel=2)
@@ -113,7 +113,11 @@ class Sandbox:
         return self.run_all([program], cells)[0]
 
     def run_all(
-        self, programs: list[str], cells: list[Cell], seconds: float | None = None
+        self,
+        programs: list[str],
+        cells: list[Cell],
+        seconds: float | None = None,
+        budget: float | None = None,
     ) -> list[list[Reply]]:
         """Run every program with every cell; cells never see each other's effects.
 
@@ -121,12 +125,16 @@ class Sandbox:
             programs: N sources.
             cells: M requests, see `cells.Cell`.
             seconds: CPU limit of one cell, if another than `limits.seconds`.
+            budget: CPU seconds after which a program's other cells are not run, if other than
+                ten times `limits.seconds`.
 
         Returns:
             N lists of M replies.
         """
-        table, _ = self._try(programs, cells, seconds)
-        alone = _Alone(lambda program, cells: self._try([program], cells, seconds, careful=True))
+        limits = {"seconds": seconds or self.limits.seconds}
+        limits |= {"budget": budget} if budget else {}
+        table, _ = self._try(programs, cells, limits)
+        alone = _Alone(lambda program, cells: self._try([program], cells, limits, careful=True))
         for program, line in zip(programs, table, strict=True):
             missing = [cell for cell, reply in zip(cells, line, strict=True) if reply is None]
             found = iter(alone.run(program, missing))
@@ -137,7 +145,7 @@ class Sandbox:
         self,
         programs: list[str],
         cells: list[Cell],
-        seconds: float | None,
+        limits: dict[str, float],
         careful: bool = False,
     ) -> tuple[_Table, _Lost]:
         """Send a request: what comes back, and what has become of that which does not."""
@@ -145,8 +153,8 @@ class Sandbox:
         request = {
             "programs": programs,
             "cells": cells,
-            "seconds": seconds or self.limits.seconds,
             "careful": careful,
+            **limits,
         }
         times_full, lost = self.zygote.times_full(), _Lost.KILLED
         try:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,18 @@ _ENVIRONMENT = {
 }
 
 
+def _import_path() -> tuple[str, ...]:
+    paths = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+    return tuple(path for path in dict.fromkeys(paths) if os.path.isdir(path))
+
+
 @dataclass(frozen=True)
 class Interpreter:
-    """Another Python than this one to run solutions in, of version 3.11 or later."""
+    """The Python that runs solutions: this one, or another of version 3.11 or later."""
 
-    python: str
+    python: str = sys.executable
     """Its executable."""
-    path: tuple[str, ...]
+    path: tuple[str, ...] = field(default_factory=_import_path)
     """Its folders of installed packages, which solutions may import."""
     prelude: str = ""
     """Trusted source that is run once, before anything is locked: imports that every leaf finds
@@ -67,13 +72,11 @@ class Zygote:
         *,
         pin_to: int | None,
         seed: int,
-        interpreter: Interpreter | None,
+        interpreter: Interpreter,
     ) -> None:
         """`settings`: what the zygote reads, see `zygote.main`; `patience`: seconds that a reply
-        may take; `pin_to`: a core to run on; `seed`: of `random` and of hashes;
-        `interpreter`: this one, if none is given.
+        may take; `pin_to`: a core to run on; `seed`: of `random` and of hashes.
         """
-        interpreter = interpreter or Interpreter(sys.executable, tuple(_import_path()))
         self._patience = patience
         self.scratch = scratch.Scratch()
         self._cgroup = Cgroup(settings["memory_bytes"])
@@ -180,9 +183,3 @@ class Zygote:
             if not part:
                 raise Died("it ended")
             self._received += part
-
-
-def _import_path() -> list[str]:
-    """Folders of installed packages, which solutions may import."""
-    paths = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
-    return [path for path in dict.fromkeys(paths) if os.path.isdir(path)]

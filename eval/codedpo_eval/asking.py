@@ -1,5 +1,8 @@
-"""Programs out of what a model wrote, for benchmarks whose tasks are functions."""
+"""For benchmarks whose tasks are functions: programs out of what a model wrote, and calls."""
 
+from typing import Any
+
+from codedpo_eval.benchmark import Task
 from codedpo_plugin.sampling.extraction import code_of, parsed
 
 
@@ -15,3 +18,8 @@ def completed(prompt: str, response: str, entry_point: str | None, stops: list[s
     if parsed(text) is not None:
         return text
     return code_of(f"```python\n{text}\n```", entry_point) or text
+
+
+def call_of(task: Task, arguments: list[Any]) -> str:
+    """The source of a call of the entry point."""
+    return f"{task.entry_point}({', '.join(map(repr, arguments))})"

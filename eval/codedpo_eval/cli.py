@@ -14,6 +14,7 @@ from codedpo_plugin.errors import InputError
 if TYPE_CHECKING:
     from codedpo_eval.benchmark import Benchmark, Choice
     from codedpo_eval.grade import Job
+    from codedpo_eval.verdict import GradeSettings
     from codedpo_plugin.recipe import Sampling
 
 app = typer.Typer(
@@ -173,6 +174,96 @@ def setup(
     ds1000_env.setup(folder, _console(), python)
 
 
+RunBefore = Annotated[Path, typer.Argument(metavar="RUN_A", help="Graded run: before.")]
+RunAfter = Annotated[Path, typer.Argument(metavar="RUN_B", help="Graded run: after.")]
+Comparison = Annotated[Path, typer.Option(help="Folder for the comparison.")]
+Runs = Annotated[int, typer.Option(min=1, help="Times that speedup is measured.")]
+Rounds = Annotated[int, typer.Option(min=10, help="Rounds of each, at most.")]
+Pairing = Annotated[str, typer.Option(help="Several right programs: `all` with all, or `median`.")]
+
+
+@app.command()
+def compare(
+    before: RunBefore,
+    after: RunAfter,
+    out: Comparison,
+    benchmark: Annotated[
+        str | None, typer.Option(help="If it is a file of yours, or in the runs under its name.")
+    ] = None,
+    data: Data = None,
+    runs: Runs = 3,
+    rounds: Rounds = 20,
+    pairing: Pairing = "all",
+    timing: Annotated[bool, typer.Option(help="Measure speedup, too.")] = True,
+) -> None:
+    """Whether the second run solves more problems, and whether its programs are faster."""
+    _compare(before, after, out, benchmark, data, (runs, rounds, pairing) if timing else None)
+
+
+@app.command()
+def speedup(
+    before: RunBefore,
+    after: RunAfter,
+    out: Comparison,
+    benchmark: Annotated[str | None, typer.Option(help="As for `compare`.")] = None,
+    data: Data = None,
+    runs: Runs = 3,
+    rounds: Rounds = 20,
+    pairing: Pairing = "all",
+) -> None:
+    """How much faster the second run's programs are, over the problems that both solve."""
+    found = _compare(before, after, out, benchmark, data, (runs, rounds, pairing))
+    if not found["speedup"]["joint"]:
+        raise InputError(f"{before} and {after}: no problem is solved by both; nothing to measure")
+
+
+@app.command("self-test")
+def self_test(
+    benchmark: Name,
+    data: Data = None,
+    workers: Workers = None,
+    seconds: Seconds = 2.0,
+    python: Python = None,
+) -> None:
+    """Grade the benchmark's own reference solutions: what fails cannot be measured here."""
+    from codedpo_eval import self_test as module
+
+    console, loaded = _console(), _load(benchmark, data)
+    settings = _settings(loaded, seconds, python)
+    found = module.run(loaded, data, settings, workers, console)
+    console.print(f"self-test: {found['passed']} of {found['tasks']} reference solutions pass")
+    for why, number in found["ungraded"].items():
+        console.print(f"  {number} tasks cannot be graded here: {why}", markup=False)
+    for task_id, why in found["failed"].items():
+        console.print(f"  {task_id}: {why}", markup=False)
+
+
+def _compare(
+    before: Path,
+    after: Path,
+    out: Path,
+    name: str | None,
+    data: Path | None,
+    protocol: tuple[int, int, str] | None,
+) -> dict[str, Any]:
+    try:
+        import scipy  # noqa: F401
+    except ImportError:
+        raise InputError("comparing needs scipy: pip install 'codedpo[eval]'") from None
+    from codedpo_eval import compare as module
+    from codedpo_eval import report
+    from codedpo_eval.speedup import Protocol
+
+    measured = None
+    if protocol:
+        runs, rounds, pairing = protocol
+        if pairing not in ("all", "median"):
+            raise InputError(f"--pairing {pairing}: all or median")
+        measured = Protocol(runs=runs, rounds=rounds, pairing=pairing)  # type: ignore[arg-type]
+    benchmark = _load(name or report.load(before)["benchmark"]["source"], data)
+    return module.compare(before, after, benchmark, out, measured, _console())
+
+
 def _sampling(
     model: str,
     backend: str,
@@ -208,7 +299,7 @@ def _choice(start_date: str | None, end_date: str | None) -> "Choice":
     return tuple((name, day) for name, day in given.items() if day)
 
 
-def _load(name: str, data: Path | None, choice: "Choice") -> "Benchmark":
+def _load(name: str, data: Path | None, choice: "Choice" = ()) -> "Benchmark":
     from codedpo_eval.benchmark import load
 
     benchmark = load(name, data, choice)
@@ -244,25 +335,38 @@ def _grade(
 ) -> None:
     from codedpo_eval import grade as module
     from codedpo_eval import report as reports
-    from codedpo_eval import samples
-    from codedpo_eval.benchmark import kind_module, load
-    from codedpo_eval.verdict import GradeSettings
+    from codedpo_eval import samples, self_test
+    from codedpo_eval.benchmark import load
 
     benchmark, console = load(name, data, choice), _console()
-    options = getattr(kind_module(benchmark.kind), "options", None)
-    if python and not options:
-        raise InputError(f"--python: {name} runs in this interpreter's sandbox")
     found = samples.read(given or out / samples.FILE, benchmark)
     if given:
         samples.write(out / samples.FILE, found.rows)
     for notice in found.notices:
         console.print(f"samples: {notice}", style="yellow", markup=False)
-    settings = GradeSettings(seconds=seconds, options=options(python) if options else ())
+    settings = _settings(benchmark, seconds, python)
     job: Job = module.Job(name, data, out, settings, choice)
     verdicts = module.grade(job, workers, console)
-    report = reports.write(out, reports.summarise(benchmark, found, verdicts, settings))
+    tested = self_test.known(benchmark, settings)
+    if tested is None and settings.options:
+        console.print("the reference solutions first, once for this environment")
+        tested = self_test.run(benchmark, data, settings, workers, console)
+    report = reports.summarise(benchmark, found, verdicts, settings, name, tested)
+    reports.write(out, report)
     reports.print_tables(report, console)
     console.print(str(out / "report.html"), markup=False)
+
+
+def _settings(benchmark: "Benchmark", seconds: float, python: str | None) -> "GradeSettings":
+    from codedpo_eval.benchmark import kind_module
+    from codedpo_eval.verdict import GradeSettings
+
+    options = getattr(kind_module(benchmark.kind), "options", None)
+    if options:
+        return GradeSettings(seconds=seconds, options=options(python))
+    if python:
+        raise InputError(f"--python: {benchmark.name} needs no other interpreter than this one")
+    return GradeSettings(seconds=seconds)
 
 
 def _console() -> Console:

@@ -82,7 +82,7 @@ def read(run: Path, out: Path, data: Path | None = None, model: str | None = Non
     """
     report, rows = reports.load(run), reports.load_rows(run)
     facts = report["benchmark"]
-    benchmark = load(facts["name"], data)
+    benchmark = load(facts["source"], data)
     if benchmark.sha256 != facts["sha256"]:
         raise InputError(
             f"{benchmark.path} (md5 {benchmark.md5}) is not the file that {run} was graded by "

@@ -76,6 +76,8 @@ def make(job: Job, index: int, tick: Callable[[], None]) -> None:
 
 def _here(job: Job, programs: dict[int, list[str]], settings: GradeSettings) -> None:
     """Grade in this process, one task after another."""
+    if not programs:
+        return
     benchmark = _benchmark(job)
     with kind_module(benchmark.kind).grader(benchmark, settings) as grader:
         for index, some in programs.items():
@@ -118,7 +120,9 @@ def _worker_grader(job: Job) -> Grader:
     """A grader that lives as long as the worker."""
     stack, benchmark = ExitStack(), _benchmark(job)
     multiprocessing.util.Finalize(None, stack.close, exitpriority=10)
-    return stack.enter_context(kind_module(benchmark.kind).grader(benchmark, job.settings))
+    kept = kind_module(benchmark.kind).grader(benchmark, job.settings)
+    grader: Grader = stack.enter_context(kept)
+    return grader
 
 
 @functools.lru_cache(maxsize=1)

@@ -25,6 +25,7 @@ from codedpo_plugin.sandbox.client import Cell, Reply, Sandbox
 from codedpo_plugin.sandbox.encoding import decode
 
 _HARNESS = Path(lcb_harness.__file__).read_text()
+PRELUDE = f"{_HARNESS}\nexec(_HEADER, {{}})\n"  # every leaf finds the modules imported
 _FIRST = 4  # tests that are run before all others: most wrong programs fail one
 _MOST = 32  # tests in one request
 _UNPACKED = 2 << 30  # bytes of a problem's tests

@@ -19,6 +19,7 @@ from codedpo_eval.verdict import GradeSettings, Verdict
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.sampling.extraction import without_thought
 from codedpo_plugin.sandbox.client import Limits, Sandbox
+from codedpo_plugin.sandbox.process import Interpreter
 
 SECONDS = 6.0  # a test, as in the benchmark; of CPU here
 _FILE_MB = 64  # input and output of one test
@@ -187,7 +188,7 @@ def grader(benchmark: Benchmark, settings: GradeSettings) -> Iterator[Grader]:
     limits = Limits(
         max(settings.seconds, SECONDS), settings.memory_mb, _FILE_MB, strikes=1, share="nothing"
     )
-    with Sandbox(limits) as sandbox:
+    with Sandbox(limits, interpreter=Interpreter(prelude=lcb_tests.PRELUDE)) as sandbox:
 
         def grade(task: Task, programs: list[str]) -> list[Verdict]:
             row = task.row

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from codedpo_eval.asking import completed, written
+from codedpo_eval.asking import call_of, completed, written
 from codedpo_eval.benchmark import Benchmark, Grader, Located, Prompt, Task
 from codedpo_eval.verdict import PASS, GradeSettings, Verdict
+from codedpo_plugin.assertions import split_test
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.execute import execute_problem
 from codedpo_plugin.sandbox.client import Limits, Sandbox
@@ -77,6 +78,15 @@ def program(task: Task, response: str, style: str) -> str:
     if style == "chat":
         return written(response, task.entry_point)
     return completed(task.prompt, response, task.entry_point, STOPS)
+
+
+def calls(task: Task) -> list[str]:
+    """For timing: the column `inputs`, or else the calls that the tests make."""
+    row = task.row
+    if not row.get("inputs"):
+        tests = [split_test(test, task.entry_point) for test in row["tests"]]
+        return list(dict.fromkeys(call for test in tests if test.sealed for call in test.calls))
+    return [one if isinstance(one, str) else call_of(task, one) for one in row["inputs"]]
 
 
 @contextmanager

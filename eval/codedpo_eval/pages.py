@@ -25,10 +25,11 @@ def _cell(text: str) -> str:
 
 def run_page(run: Path, report: dict[str, Any]) -> str:
     """The page of a run."""
+    from codedpo_eval import figures
     from codedpo_eval.report import facts, tables
 
     title = f"codedpo eval: {report['benchmark']['name']}"
-    return page(title, run.name, tables(report), facts(report))
+    return page(title, run.name, tables(report), facts(report), [figures.scores(report)])
 
 
 def page(

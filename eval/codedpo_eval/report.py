@@ -31,9 +31,13 @@ def summarise(
     found: Samples,
     verdicts: list[Row],
     settings: GradeSettings,
+    source: str,
+    self_test: dict[str, Any] | None = None,
     grader: str = "codedpo",
 ) -> Report:
-    """All figures of a run, as plain values."""
+    """All figures of a run, as plain values; `source` is what the benchmark was asked for as,
+    `self_test` what is known of its reference solutions.
+    """
     judged = ["base", "plus"] if benchmark.plus else ["base"]
     ungraded = {row["task_id"]: row["error"] for row in verdicts if row["base"] == UNGRADED}
     facts = benchmark.facts()
@@ -44,7 +48,7 @@ def summarise(
         )
     benchmark = replace(benchmark, tasks=graded)
     return {
-        "benchmark": facts,
+        "benchmark": facts | {"source": source},
         "graded_tasks": len(graded),
         "ungraded": dict(Counter(ungraded.values()).most_common()),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -64,7 +68,8 @@ def summarise(
         "retried": sum(row["retried"] for row in verdicts),
         "unsealed": sum(not row["sealed"] for row in verdicts),
         "cpu_seconds": sum(row["seconds"] for row in verdicts),
-        "subsets": _subsets(benchmark, verdicts),
+        "subsets": _subsets(benchmark, verdicts, self_test),
+        "self_test": self_test,
     }
 
 
@@ -79,8 +84,12 @@ def _pass_at_k(
     return pass_at([(number[name], right[name]) for name in names], least)
 
 
-def _subsets(benchmark: Benchmark, verdicts: list[Row]) -> dict[str, dict[str, Any]]:
-    """pass@1 by what the kind of benchmark tells its tasks apart with, such as the library."""
+def _subsets(
+    benchmark: Benchmark, verdicts: list[Row], self_test: dict[str, Any] | None
+) -> dict[str, dict[str, Any]]:
+    """pass@1 by what the kind of benchmark tells its tasks apart with, such as the library; and how
+    many of their references pass.
+    """
     tell = getattr(kind_module(benchmark.kind), "subsets", None)
     if tell is None:
         return {}
@@ -91,7 +100,9 @@ def _subsets(benchmark: Benchmark, verdicts: list[Row]) -> dict[str, dict[str, A
     last = "plus" if benchmark.plus else "base"
     return {
         what: {
-            value: {"tasks": len(tasks)} | _pass_at_k(benchmark, verdicts, last, tasks)
+            value: {"tasks": len(tasks)}
+            | ({"references": len(tasks - self_test["failed"].keys())} if self_test else {})
+            | _pass_at_k(benchmark, verdicts, last, tasks)
             for value, tasks in sorted(values.items())
         }
         for what, values in groups.items()
@@ -187,8 +198,17 @@ def tables(report: Report) -> list[Rows]:
         reasons = [(why, str(number)) for why, number in report["ungraded"].items()]
         parts.append(Rows(("Not graded here, not in the score", "tasks"), reasons))
     for what, values in report["subsets"].items():
-        lines = [(value, str(of["tasks"]), percent(of["pass@1"])) for value, of in values.items()]
-        parts.append(Rows((what.capitalize(), "tasks", "pass@1"), lines))
+        tested = ["references that pass"] if report["self_test"] else []
+        lines = [
+            (
+                value,
+                str(of["tasks"]),
+                percent(of["pass@1"]),
+                *(str(of["references"]) for _ in tested),
+            )
+            for value, of in values.items()
+        ]
+        parts.append(Rows((what.capitalize(), "tasks", "pass@1", *tested), lines))
     return parts
 
 
