@@ -60,7 +60,7 @@ _MARGIN = 0.01  # ... and one per cent more: 0 wrong decisions at gaps of 10 %
 def time_solutions(rows: Iterable[Row], recipe: Recipe) -> Iterator[Row]:
     """Time the solutions of each row; the sandbox is pinned to one core."""
     limits = Limits(recipe.execute.seconds, recipe.execute.memory_mb)
-    with Sandbox(limits, pin_to=_own_core()) as sandbox:
+    with Sandbox(limits, pin_to=own_core()) as sandbox:
         require(recipe.execute.require, sandbox)
         for row in rows:
             yield _time_problem(row, sandbox, recipe)
@@ -233,7 +233,7 @@ def _is_clear(samples: np.ndarray, ratio: float) -> bool:
     )
 
 
-def _own_core() -> int | None:
+def own_core() -> int | None:
     """A core for this worker alone, of those it may use; None where cores cannot be chosen."""
     if not hasattr(os, "sched_getaffinity"):
         return None

@@ -96,7 +96,11 @@ class Sandbox:
         return self.run_all([program], cells)[0]
 
     def run_all(
-        self, programs: list[str], cells: list[Cell], seconds: float | None = None
+        self,
+        programs: list[str],
+        cells: list[Cell],
+        seconds: float | None = None,
+        budget: float | None = None,
     ) -> list[list[Reply]]:
         """Run every program with every cell; cells never see each other's effects.
 
@@ -104,18 +108,22 @@ class Sandbox:
             programs: N sources.
             cells: M requests, see `cells.Cell`.
             seconds: CPU limit of one cell, if another than `limits.seconds`.
+            budget: CPU seconds after which a program's other cells are not run, if other than
+                ten times `limits.seconds`.
 
         Returns:
             N lists of M replies.
         """
         table: list[list[Reply | None]] = [[None] * len(cells) for _ in programs]
         whole = list(range(len(cells)))
-        self._try(programs, cells, list(range(len(programs))), whole, table, seconds)
+        limits = {"seconds": seconds or self.limits.seconds}
+        limits |= {"budget": budget} if budget else {}
+        self._try(programs, cells, list(range(len(programs))), whole, table, limits)
         tries: Counter[int] = Counter()
         for index, line in enumerate(table):
             while missing := [cell for cell, reply in enumerate(line) if reply is None]:
                 # What it takes down with it is run alone: then it can blame nobody else.
-                self._try(programs, cells, [index], missing, table, seconds, careful=True)
+                self._try(programs, cells, [index], missing, table, limits, careful=True)
                 if line[missing[0]] is None:
                     tries[index] += 1
                     if tries[index] >= _TRIES:
@@ -129,15 +137,15 @@ class Sandbox:
         some_programs: list[int],
         some_cells: list[int],
         table: list[list[Reply | None]],
-        seconds: float | None,
+        limits: dict[str, float],
         careful: bool = False,
     ) -> None:
         """Send one request and fill in what comes back before the sandbox dies, if it dies."""
         request = {
             "programs": [programs[index] for index in some_programs],
             "cells": [cells[index] for index in some_cells],
-            "seconds": seconds or self.limits.seconds,
             "careful": careful,
+            **limits,
         }
         try:
             self._send(request)

@@ -158,7 +158,11 @@ def _carry_out(request: dict[str, Any], leaves: Leaves | NativeLeaves, share: st
     row = _Row(leaves)
     programs = [_compiled(source) for source in request["programs"]]
     cells = [Cell(cell) for cell in request["cells"]]
-    pure = [n for n, cell in enumerate(cells) if purity.are_pure_calls(cell.calls)]
+    pure = [
+        n
+        for n, cell in enumerate(cells)
+        if cell.arguments is not None or purity.are_pure_calls(cell.calls)
+    ]
     together: list[Job] = []
     for index, program in enumerate(programs):
         if isinstance(program, bytes):
