@@ -5,6 +5,8 @@ What the benchmark's own grader says of the same programs is in docs/eval-others
 
 import json
 import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,6 +82,21 @@ def test_long_output_is_compared_too(release: Benchmark, grade: Grader):
     with Sandbox(Limits(1.0, file_mb=8)) as sandbox:
         for program, status in programs.items():
             assert lcb_tests.grade(row, program, tests, sandbox).base == status
+
+
+def test_without_files_programs_still_have_their_streams():
+    """Where the kernel has no Landlock, nothing can be written in the sandbox."""
+    program = (
+        "import os\n"
+        "def refuse(*_): raise OSError\n"
+        "os.open = refuse\n"
+        "from codedpo_eval.lcb_harness import stdout_of\n"
+        "code = 'import sys\\nprint(input())\\nsys.stdout.flush()\\n"
+        "sys.stdout.buffer.write(sys.stdin.read().encode())\\nsys.stdout.close()'\n"
+        "os.write(1, repr(stdout_of(code, 'a\\nb\\n')).encode())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == repr("a\nb\n"), done.stderr
 
 
 def test_a_pickle_is_never_loaded(tmp_path: Path):
