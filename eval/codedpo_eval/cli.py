@@ -3,6 +3,7 @@
 Heavy modules are imported by the commands that need them.
 """
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -99,10 +100,19 @@ def grade(
     data: Data = None,
     workers: Workers = None,
     seconds: Seconds = 2.0,
+    grader: Annotated[
+        str, typer.Option(help="codedpo, or evalplus: HumanEval(+) and MBPP(+) as it has them.")
+    ] = "codedpo",
+    evalplus_python: Annotated[
+        Path, typer.Option(help="The interpreter of an environment with evalplus.")
+    ] = Path(sys.executable),
 ) -> None:
     """Grade samples, and report: verdicts.jsonl, report.json, report.md, report.html."""
     _load(benchmark, data)
-    _grade(benchmark, data, out, seconds, workers, samples)
+    if grader not in ("codedpo", "evalplus"):
+        raise InputError(f"--grader {grader}: codedpo or evalplus")
+    evalplus = evalplus_python if grader == "evalplus" else None
+    _grade(benchmark, data, out, seconds, workers, samples, evalplus)
 
 
 RunBefore = Annotated[Path, typer.Argument(metavar="RUN_A", help="Graded run: before.")]
@@ -250,6 +260,7 @@ def _grade(
     seconds: float,
     workers: int | None,
     given: Path | None = None,
+    evalplus: Path | None = None,
 ) -> None:
     from codedpo_eval import grade as module
     from codedpo_eval import report as reports
@@ -264,9 +275,15 @@ def _grade(
     for notice in found.notices:
         console.print(f"samples: {notice}", style="yellow", markup=False)
     settings = GradeSettings(seconds=seconds)
-    job: Job = module.Job(name, data, out, settings)
-    verdicts = module.grade(job, workers, console)
-    report = reports.summarise(benchmark, found, verdicts, settings, name)
+    if evalplus:
+        from codedpo_eval import evalplus_grader
+
+        verdicts = evalplus_grader.run(benchmark, found, out, evalplus, workers, console)
+    else:
+        job: Job = module.Job(name, data, out, settings)
+        verdicts = module.grade(job, workers, console)
+    grader = verdicts[0]["key"] if evalplus else "codedpo"
+    report = reports.summarise(benchmark, found, verdicts, settings, name, grader)
     report["self_test"] = self_test.known(benchmark, settings)
     reports.write(out, report)
     reports.print_tables(report, console)
