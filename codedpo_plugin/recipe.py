@@ -56,7 +56,8 @@ class Execute(Section):
     max_chars: int = Field(100_000, ge=1)
     """Solutions and tests longer than this are not run."""
     require: list[str] = []
-    """Sandbox layers (see `codedpo doctor`) without which the build refuses to start."""
+    """Layers or tried properties of the sandbox (see `codedpo doctor`), such as `network` and
+    `filesystem`, without which the build refuses to start."""
 
 
 class Probe(Section):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from codedpo_plugin import __version__, candidates, credible, export, front, plots, timing
+from codedpo_plugin import __version__, candidates, credible, export, manifests, plots, timing
 from codedpo_plugin.build import STAGES, read_merged
 from codedpo_plugin.execute import OUTCOMES
 from codedpo_plugin.pool import usable_cores
@@ -54,7 +54,7 @@ def summarise(
             "python": platform.python_version(),
             "cores": usable_cores(),
         },
-        "first_half": front.summary(recipe.output) if recipe.generates else {},
+        "first_half": manifests.summary(recipe.output) if recipe.generates else {},
         "problems": _problems(manifest, tally),
         "pairs": {
             kind: {split: counts.rows[kind, split] for split in export.SPLITS} for kind in KINDS

@@ -45,10 +45,10 @@ def first_half(
     Raises:
         InputError, InfrastructureError: what a model wrote is in the cache.
     """
-    from codedpo_plugin import front, generate, problems, seeds
+    from codedpo_plugin import generate, manifests, problems, seeds
 
     if part[1] > 1:
-        if front.manifest(recipe.output, generate.STAGE) is None:
+        if manifests.of(recipe.output, generate.STAGE) is None:
             raise InputError(
                 f"{recipe.output}: candidates are not made in parts; run `codedpo seeds`, "
                 "`codedpo problems` and `codedpo generate` once, before the parts"

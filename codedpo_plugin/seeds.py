@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 
-from codedpo_plugin import front
+from codedpo_plugin import manifests
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Recipe, Seeds
 from codedpo_plugin.sampling.extraction import (
@@ -48,18 +48,18 @@ def run(recipe: Recipe, console: Console) -> None:
     if settings is None:
         return
     key = key_of(STAGE, VERSION, settings.model_dump(mode="json"))
-    if front.finished(recipe.output, STAGE, key):
+    if manifests.finished(recipe.output, STAGE, key):
         return
-    tally = front.Tally()
+    tally = manifests.Tally()
     with console.status("seeds: reading sources"):
         rows = itertools.islice(tally.keep(find_seeds(settings)), settings.limit)
-        front.write(recipe.output, STAGE, FILE, _with_licenses(rows, tally), tally, key)
-    front.say(console, "seeds", tally)
+        manifests.write(recipe.output, STAGE, FILE, _with_licenses(rows, tally), tally, key)
+    manifests.say(console, "seeds", tally)
     if not tally.kept:
         raise InputError(f"{recipe.output / STAGE}: no function in the sources can be a seed")
 
 
-def _with_licenses(rows: Iterable[Row], tally: front.Tally) -> Iterator[Row]:
+def _with_licenses(rows: Iterable[Row], tally: manifests.Tally) -> Iterator[Row]:
     counts = tally.notes.setdefault("licenses", Counter())
     for row in rows:
         counts[row["license"] or "unknown"] += 1

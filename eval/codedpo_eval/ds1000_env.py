@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 
 from codedpo_plugin.errors import InfrastructureError, InputError
-from codedpo_plugin.sandbox.client import Interpreter
+from codedpo_plugin.sandbox.process import Interpreter
 from codedpo_plugin.shards import replacing
 
 REQUIREMENTS = Path(__file__).with_name("ds1000-requirements.txt")

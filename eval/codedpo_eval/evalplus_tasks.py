@@ -196,7 +196,8 @@ class _Task:
             if status == PASS or (status == "not_run" and outcome != "not_run"):
                 status, error = outcome, why
             failed.append(test)
-        status = "timeout" if status == "not_run" else status
+        if status == "not_run":  # its budget was used up; or, with a reason, the machine was
+            status = "crashed" if error else "timeout"
         seconds = sum(reply.seconds for reply in replies)
         return Verdict(status, None, tuple(failed[:_TOLD]), seconds, True, error)
 

@@ -52,7 +52,7 @@ def export(
     *,
     data: Path | None = None,
     model: str | None = None,
-) -> list[Path]:
+) -> Graded:
     """Write a graded run in another format.
 
     Args:
@@ -62,16 +62,18 @@ def export(
         data: the benchmark's file, if it is not where it is kept.
         model: `org/name`; by default the one that was sampled.
 
+    Returns:
+        The run, as it was read.
+
     Raises:
         InputError: the format cannot hold this run, or the benchmark's file is another one.
     """
     if to not in FORMATS:
         raise InputError(f"--to {to}: one of {', '.join(FORMATS)}")
     graded = read(run, out or run / to, data, model)
-    paths = FORMATS[to](graded)
-    for path in paths:
+    for path in FORMATS[to](graded):
         console.print(str(path), markup=False, highlight=False)
-    return paths
+    return graded
 
 
 def read(run: Path, out: Path, data: Path | None = None, model: str | None = None) -> Graded:

@@ -20,7 +20,8 @@ from codedpo_eval.benchmark import Benchmark, Grader, Located, Prompt, Task, lin
 from codedpo_eval.verdict import GradeSettings, Verdict
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.sampling.extraction import without_thought
-from codedpo_plugin.sandbox.client import Interpreter, Limits, Sandbox
+from codedpo_plugin.sandbox.client import Limits, Sandbox
+from codedpo_plugin.sandbox.process import Interpreter
 
 SECONDS = 6.0  # a test, as in the benchmark; of CPU here
 _FILE_MB = 64  # input and output of one test

@@ -119,4 +119,4 @@ def _verdict(task: Task, one: str, sandbox: Sandbox) -> Verdict:
     )
 
 
-_STATUS = {"failed": "fail", "not_run": "fail"}
+_STATUS = {"failed": "fail", "not_run": "crashed"}
