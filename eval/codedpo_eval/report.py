@@ -153,17 +153,13 @@ def tables(report: Report) -> list[Rows]:
     """pass@k; statuses; by subset."""
     found, name = report["pass_at_k"], report["benchmark"]["name"]
     kinds = {"base": name.removesuffix("+"), "plus": name}
-    ks = list(found["base"])
-    scores = [
-        (kinds[kind], str(report["benchmark"]["tasks"]), *(percent(values[k]) for k in ks))
-        for kind, values in found.items()
-    ]
+    scores = [(k, *(percent(values[k]) for values in found.values())) for k in found["base"]]
     statuses = [
         (status, *(f"{report['statuses'][kind].get(status, 0):,}" for kind in found))
         for status in sorted({s for kind in found for s in report["statuses"][kind]})
     ]
     parts = [
-        Rows(("Score, % [95 %]", "tasks", *ks), scores),
+        Rows(("Score, % [95 %]", *(kinds[kind] for kind in found)), scores),
         Rows(("Samples", *(kinds[kind] for kind in found)), statuses),
     ]
     for what, values in report["subsets"].items():
@@ -199,6 +195,20 @@ def facts(report: Report) -> dict[str, str]:
             + (f"; not: {', '.join(test['failed'][:10])}" if test["failed"] else "")
         )
     return told
+
+
+def tiles(report: Report) -> dict[str, str]:
+    """The numbers that a reader wants first."""
+    found, name = report["pass_at_k"], report["benchmark"]["name"]
+    names = {"base": name.removesuffix("+"), "plus": name}
+    shown = {
+        f"pass@1, {names[kind]}": f"{100 * values['pass@1'][0]:.1f} %"
+        for kind, values in found.items()
+    }
+    return shown | {
+        "tasks": f"{report['benchmark']['tasks']:,}",
+        "samples": f"{report['samples']['rows']:,}",
+    }
 
 
 def print_tables(report: Report, console: Console) -> None:
