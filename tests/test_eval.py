@@ -107,6 +107,15 @@ def test_verdicts_are_kept_and_never_used_for_other_programs(
     assert graded(own, RIGHT)["statuses"]["base"] == {"fail": 1, "pass": 1}
 
 
+def test_equal_samples_share_a_verdict_and_keep_their_numbers(own: Path) -> None:
+    for _ in range(2):
+        graded(own, [*RIGHT, *RIGHT, *RIGHT])
+        assert [(row["task_id"], row["sample"]) for row in verdicts(own)] == [
+            *(("twice", n) for n in range(3)),
+            *(("sign", n) for n in range(3)),
+        ]
+
+
 def test_verdicts_of_a_run_that_was_stopped_are_kept(own: Path) -> None:
     graded(own, RIGHT)
     run = own.with_name("run")

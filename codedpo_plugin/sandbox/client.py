@@ -93,9 +93,9 @@ class Sandbox:
         `interpreter`: this one, with nothing more imported, if none is given.
         """
         self.limits = limits or Limits()
+        self._interpreter = interpreter or Interpreter()
         self._pin_to = pin_to
         self._seed = seed
-        self._interpreter = interpreter or Interpreter()
         self._start()
         if (state := self.layers["seccomp"]) != "on":
             warnings.warn(f"{UNCONFINED} seccomp is {state}; see `codedpo doctor`", stacklevel=2)
@@ -202,11 +202,7 @@ class Sandbox:
         }
         patience = 4 * limits.seconds + _SLACK
         self.zygote = Zygote(
-            settings,
-            patience,
-            pin_to=self._pin_to,
-            seed=self._seed,
-            interpreter=self._interpreter,
+            settings, patience, self._interpreter, pin_to=self._pin_to, seed=self._seed
         )
         self.layers, self.native = self.zygote.layers, self.zygote.native
 

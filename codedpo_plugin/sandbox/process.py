@@ -69,10 +69,10 @@ class Zygote:
         self,
         settings: dict[str, Any],
         patience: float,
+        interpreter: Interpreter,
         *,
         pin_to: int | None,
         seed: int,
-        interpreter: Interpreter,
     ) -> None:
         """`settings`: what the zygote reads, see `zygote.main`; `patience`: seconds that a reply
         may take; `pin_to`: a core to run on; `seed`: of `random` and of hashes.
@@ -93,8 +93,12 @@ class Zygote:
             "scratch": self.scratch.path,
             "seed": seed,
         }
-        places = {"TMPDIR": self.scratch.path, "HOME": self.scratch.path}
-        further = {"PYTHONHASHSEED": str(seed), **dict(interpreter.environment)}
+        environment = _ENVIRONMENT | {
+            "TMPDIR": self.scratch.path,
+            "HOME": self.scratch.path,
+            "PYTHONHASHSEED": str(seed),
+            **dict(interpreter.environment),
+        }
         self._process = subprocess.Popen(
             [interpreter.python, "-s", "-S", "-P", "-B", _PROGRAM, json.dumps(settings)],
             stdin=subprocess.DEVNULL,
@@ -102,7 +106,7 @@ class Zygote:
             stderr=subprocess.DEVNULL,
             pass_fds=(request_end, reply_end),
             cwd=self.scratch.path,
-            env=_ENVIRONMENT | places | further,
+            env=environment,
             start_new_session=True,
         )
         self.pid = self._process.pid

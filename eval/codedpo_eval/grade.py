@@ -189,7 +189,8 @@ def _collected(job: Job) -> list[Row]:
     rows: list[dict[str, Any]] = []
     for row in samples.read(job.out / samples.FILE, benchmark).rows:
         found = known[key(benchmark, row["task_id"], row["solution"], job.settings)]
-        rows.append({"task_id": row["task_id"], "sample": row["sample"]} | found)
+        place = {"task_id": row["task_id"], "sample": row["sample"]}
+        rows.append(place | found | place)
     with replacing(job.out / FILE) as file:
         for one in rows:
             file.write(json.dumps(one).encode() + b"\n")
