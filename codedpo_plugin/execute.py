@@ -24,6 +24,7 @@ from codedpo_plugin.assertions import Test, judge_here, split_test
 from codedpo_plugin.errors import InfrastructureError
 from codedpo_plugin.programs import may_vary
 from codedpo_plugin.recipe import Recipe
+from codedpo_plugin.sandbox.attempts import tried
 from codedpo_plugin.sandbox.client import Cell, Limits, Reply, Sandbox
 from codedpo_plugin.sandbox.encoding import canonical
 from codedpo_plugin.shards import Row
@@ -38,7 +39,7 @@ OUTCOMES = {
     "memory": "ran out of its memory",
     "crashed": "the process died, or ended before the test did",
     "flaky": "differs between two runs: it depends on chance, time or the order of a set",
-    "not_run": "too long, or not worth running after repeated time-outs",
+    "not_run": "too long, not worth running after repeated time-outs, or ended by the machine",
 }
 
 SCHEMA = pa.schema(
@@ -71,10 +72,13 @@ def execute(rows: Iterable[Row], recipe: Recipe) -> Iterator[Row]:
             yield execute_problem(row, sandbox, settings.max_chars, other)
 
 
-def require(layers: list[str], sandbox: Sandbox) -> None:
-    """Refuse to go on without the sandbox layers that a recipe demands."""
-    for name in layers:
-        state = sandbox.layers.get(name, f"no such layer; there are {', '.join(sandbox.layers)}")
+def require(names: list[str], sandbox: Sandbox) -> None:
+    """Refuse to go on without the sandbox layers, or tried properties, that a recipe demands."""
+    states = sandbox.layers
+    if not states.keys() >= set(names):
+        states = states | tried(sandbox)
+    for name in names:
+        state = states.get(name, f"no such layer or property; there are {', '.join(states)}")
         if state != "on":
             raise InfrastructureError(f"execute.require: {name} is off on this machine: {state}")
 

@@ -360,11 +360,17 @@ static int close_but(int one, int other)
            syscall(SYS_close_range, high + 1, ~0u, 0);
 }
 
+/* CPU seconds after which the kernel ends a leaf, should the row process be late. */
+static rlim_t cpu_limit(Py_ssize_t jobs)
+{
+    return (rlim_t)(my.seconds * jobs) + 2;
+}
+
 /* As lockdown.die_with_parent, leaf.keep_only and lockdown.lock_leaf; 0 if all of it is done. */
 static int lock(pid_t parent, Py_ssize_t jobs)
 {
     sigset_t child;
-    rlim_t cpu = (rlim_t)(my.seconds * jobs) + 2;
+    rlim_t cpu = cpu_limit(jobs);
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) || getppid() != parent)
@@ -506,6 +512,7 @@ static int await(pid_t pid, Py_ssize_t jobs, int *number, double *seconds)
     double pause = my.seconds, used_before = 0, since = clock_seconds(CLOCK_MONOTONIC);
     off_t written = 0;
     int status = ENDED;
+    rlim_t last = cpu_limit(jobs);
     struct rusage usage;
     sigset_t child;
     sigemptyset(&child);
@@ -534,6 +541,8 @@ static int await(pid_t pid, Py_ssize_t jobs, int *number, double *seconds)
         }
         *seconds = usage.ru_utime.tv_sec + usage.ru_stime.tv_sec +
                    1e-6 * (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+        if (*number == SIGKILL && status == ENDED && *seconds > last)
+            status = CPU_LIMIT; /* the kernel was quicker */
         return status;
     }
 }

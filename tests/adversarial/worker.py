@@ -60,7 +60,7 @@ def attempt(
 
 def trusted(sandbox: Sandbox) -> list[int]:
     """The zygote and its row process, which live on; what they fork further should not."""
-    zygote = sandbox._process.pid if sandbox._process else 0
+    zygote = sandbox.zygote.pid
     with open(f"/proc/{zygote}/task/{zygote}/children") as file:
         return [zygote, *map(int, file.read().split())]
 
