@@ -15,12 +15,14 @@ order: KTO in TRL pairs neighbours, and mixtures take the first rows.
 """
 
 import errno
+import glob
 import hashlib
 import json
 import math
+import os
 import random
 import shutil
-import uuid
+import socket
 from array import array
 from collections import Counter
 from contextlib import ExitStack
@@ -34,6 +36,7 @@ from rich.console import Console
 from codedpo_plugin import card
 from codedpo_plugin.build import STAGES, is_finished, read_merged
 from codedpo_plugin.candidates import read_manifest
+from codedpo_plugin.cores import is_alive
 from codedpo_plugin.errors import InfrastructureError, InputError
 from codedpo_plugin.progress import Progress
 from codedpo_plugin.recipe import Recipe
@@ -68,8 +71,13 @@ def export(recipe: Recipe, console: Console | None = None) -> Counts:
     shards = finished_shards(recipe)
     folder = recipe.output / FOLDER
     # A name of its own: two parts that end together may both write the dataset.
-    new = recipe.output / f".{FOLDER}.{uuid.uuid4().hex}.tmp"
+    here = socket.gethostname()
+    new = recipe.output / f".{FOLDER}.{here}.{os.getpid()}.tmp"
     with writing(folder):
+        for left in recipe.output.glob(f".{FOLDER}.{glob.escape(here)}.*.tmp"):
+            if not is_alive(int(left.suffixes[-2][1:])):
+                shutil.rmtree(left)
+        shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
         try:
             counts = _write_all(new, shards, recipe, console or Console(quiet=True))
