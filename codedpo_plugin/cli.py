@@ -1,11 +1,13 @@
 """The `codedpo` command. Heavy modules are imported by the commands that need them."""
 
+import enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from codedpo_eval.cli import app as eval_app
 from codedpo_plugin import __version__
 from codedpo_plugin.errors import InfrastructureError, InputError
 
@@ -19,6 +21,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+app.add_typer(eval_app, name="eval")
+
 RecipePath = Annotated[Path, typer.Argument(help="Recipe (YAML).", metavar="RECIPE")]
 Overrides = Annotated[
     list[str] | None,
@@ -29,6 +33,14 @@ Part = Annotated[
 ]
 
 
+class Executor(enum.Enum):
+    """Where the shards are made."""
+
+    local = "local"
+    slurm = "slurm"
+    ray = "ray"
+
+
 @app.command()
 def build(
     recipe: RecipePath,
@@ -37,12 +49,18 @@ def build(
     push_to_hub: Annotated[
         str | None, typer.Option(help="Push the dataset to this repository: owner/name.")
     ] = None,
+    executor: Annotated[
+        Executor, typer.Option(help="This machine, Slurm jobs, or a Ray cluster.")
+    ] = Executor.local,
 ) -> None:
     """Run every stage, from candidates to dataset and report; goes on where it was stopped."""
     from codedpo_plugin import run
 
+    if executor is not Executor.local and shard != "1/1":
+        raise InputError(f"--shard {shard}: --executor {executor.value} deals the shards itself")
     extra = [f"export.push_to_hub={push_to_hub}"] if push_to_hub else []
-    run.build(_load(recipe, [*(overrides or []), *extra]), _part(shard), _console())
+    loaded = _load(recipe, [*(overrides or []), *extra])
+    run.build(loaded, _part(shard), _console(), executor.value)
 
 
 @app.command()
@@ -147,6 +165,19 @@ def show(
     from codedpo_plugin import show as module
 
     module.show(run or _newest_run(), task_id, _console())
+
+
+@app.command()
+def status(
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="Run folder; by default the newest one in runs/.", metavar="RUN"),
+    ] = None,
+) -> None:
+    """Say how far a run is, what failed, and how to go on; also while it runs, elsewhere too."""
+    from codedpo_plugin import status as module
+
+    module.status(run or _newest_run(), _console())
 
 
 TrainingRecipes = Annotated[

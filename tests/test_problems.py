@@ -10,7 +10,7 @@ pytest.importorskip("datasketch", reason="pip install 'codedpo[sample]'")
 from conftest import write_jsonl
 from rich.console import Console
 
-from codedpo_plugin import benchmarks, front, problems, prompts
+from codedpo_plugin import benchmarks, manifests, problems, prompts
 from codedpo_plugin.decontaminate import LIMITS, Tests, Texts
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import load_recipe
@@ -95,10 +95,10 @@ def test_own_problems_need_neither_seeds_nor_a_server(tmp_path: Path) -> None:
         {"task_id": "c", "prompt": "Do something."},
     ]
     out = run(tmp_path, rows)
-    kept = front.read(out, "problems", "problems.jsonl", "problems")
+    kept = manifests.read(out, "problems", "problems.jsonl", "problems")
     assert [(row["task_id"], row["entry_point"]) for row in kept] == [("a", "do"), ("b", "last")]
     assert kept[0]["level"] == 3
-    assert (front.manifest(out, "problems") or {})["dropped"] == {"no entry point": 1}
+    assert (manifests.of(out, "problems") or {})["dropped"] == {"no entry point": 1}
 
 
 def test_wrong_own_problems_are_named_by_line(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_words_of_a_benchmark_are_dropped_and_told(tmp_path: Path) -> None:
         {"task_id": "copy", "prompt": f"Please: {str(MBPP['text']).upper()}", "entry_point": "f"},
         {"task_id": "own", "prompt": "Write a function to count the vowels.", "entry_point": "f"},
     ]
-    made = front.manifest(run(tmp_path, rows, f"decontaminate.benchmarks={known}"), "problems")
+    made = manifests.of(run(tmp_path, rows, f"decontaminate.benchmarks={known}"), "problems")
     assert made
     assert (made["kept"], made["dropped"]) == (1, {"contaminated: words of a benchmark": 1})
     (pair,) = made["contaminated"]

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from codedpo_plugin.errors import InfrastructureError
 from codedpo_plugin.sandbox import cells as records
-from codedpo_plugin.sandbox.process import Died, Zygote
+from codedpo_plugin.sandbox.process import Died, Interpreter, Zygote
 
 _ENDED, _CPU_LIMIT, _WALL_LIMIT, _NOT_RUN, _BAD_SOURCE = range(5)
 _TRIES = 3  # of one cell, when the machine (not the solution) may have failed
@@ -25,7 +25,6 @@ _BUDGET = 10  # CPU limits of a cell that a program may use in one request
 _SLACK = 60.0  # seconds beyond all limits before the zygote counts as dead
 
 Cell = dict[str, Any]
-_HARMLESS, _HARMLESS_CELL = "def f():\n    return 1", {"calls": ["f()"]}
 
 
 @dataclass(frozen=True)
@@ -83,10 +82,18 @@ class Sandbox:
     """
 
     def __init__(
-        self, limits: Limits | None = None, *, pin_to: int | None = None, seed: int = 0
+        self,
+        limits: Limits | None = None,
+        *,
+        pin_to: int | None = None,
+        seed: int = 0,
+        interpreter: Interpreter | None = None,
     ) -> None:
-        """`pin_to`: a core to run on; `seed`: of `random` and of hashes, in every process."""
+        """`pin_to`: a core to run on; `seed`: of `random` and of hashes, in every process;
+        `interpreter`: this one, with nothing more imported, if none is given.
+        """
         self.limits = limits or Limits()
+        self._interpreter = interpreter or Interpreter()
         self._pin_to = pin_to
         self._seed = seed
         self._start()
@@ -106,7 +113,11 @@ class Sandbox:
         return self.run_all([program], cells)[0]
 
     def run_all(
-        self, programs: list[str], cells: list[Cell], seconds: float | None = None
+        self,
+        programs: list[str],
+        cells: list[Cell],
+        seconds: float | None = None,
+        budget: float | None = None,
     ) -> list[list[Reply]]:
         """Run every program with every cell; cells never see each other's effects.
 
@@ -114,12 +125,16 @@ class Sandbox:
             programs: N sources.
             cells: M requests, see `cells.Cell`.
             seconds: CPU limit of one cell, if another than `limits.seconds`.
+            budget: CPU seconds after which a program's other cells are not run, if other than
+                ten times `limits.seconds`.
 
         Returns:
             N lists of M replies.
         """
-        table, _ = self._try(programs, cells, seconds)
-        alone = _Alone(lambda program, cells: self._try([program], cells, seconds, careful=True))
+        limits = {"seconds": seconds or self.limits.seconds}
+        limits |= {"budget": budget} if budget else {}
+        table, _ = self._try(programs, cells, limits)
+        alone = _Alone(lambda program, cells: self._try([program], cells, limits, careful=True))
         for program, line in zip(programs, table, strict=True):
             missing = [cell for cell, reply in zip(cells, line, strict=True) if reply is None]
             found = iter(alone.run(program, missing))
@@ -130,7 +145,7 @@ class Sandbox:
         self,
         programs: list[str],
         cells: list[Cell],
-        seconds: float | None,
+        limits: dict[str, float],
         careful: bool = False,
     ) -> tuple[_Table, _Lost]:
         """Send a request: what comes back, and what has become of that which does not."""
@@ -138,8 +153,8 @@ class Sandbox:
         request = {
             "programs": programs,
             "cells": cells,
-            "seconds": seconds or self.limits.seconds,
             "careful": careful,
+            **limits,
         }
         times_full, lost = self.zygote.times_full(), _Lost.KILLED
         try:
@@ -186,7 +201,9 @@ class Sandbox:
             "native": not os.environ.get("CODEDPO_PURE_PYTHON"),
         }
         patience = 4 * limits.seconds + _SLACK
-        self.zygote = Zygote(settings, patience, pin_to=self._pin_to, seed=self._seed)
+        self.zygote = Zygote(
+            settings, patience, self._interpreter, pin_to=self._pin_to, seed=self._seed
+        )
         self.layers, self.native = self.zygote.layers, self.zygote.native
 
     def _restart(self) -> None:

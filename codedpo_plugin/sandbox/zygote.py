@@ -69,6 +69,7 @@ def main() -> None:
         del sys.modules[name]  # it is no part of what a solution sees
     for name in _PRELOAD:
         __import__(name)
+    exec(settings["prelude"], {"__name__": "__prelude__"})
     sys.modules["random"].seed(settings["seed"])
     results = os.memfd_create("results") if lockdown.LINUX else _temporary_file()
     os.chdir(settings["scratch"])
@@ -179,7 +180,11 @@ def _carry_out(request: dict[str, Any], leaves: Leaves | NativeLeaves, share: st
     row = _Row(leaves)
     programs = [_limited(_compiled, source) for source in request["programs"]]
     cells = [_limited(Cell, cell) for cell in request["cells"]]
-    pure = [n for n, cell in enumerate(cells) if purity.are_pure_calls(cell.calls)]
+    pure = [
+        n
+        for n, cell in enumerate(cells)
+        if cell.arguments is not None or purity.are_pure_calls(cell.calls)
+    ]
     together: list[Job] = []
     for index, program in enumerate(programs):
         if isinstance(program, bytes):
