@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from codedpo_plugin.errors import InfrastructureError
 from codedpo_plugin.sandbox import cells as records
-from codedpo_plugin.sandbox.process import Died, Zygote
+from codedpo_plugin.sandbox.process import Died, Interpreter, Zygote
 
 _ENDED, _CPU_LIMIT, _WALL_LIMIT, _NOT_RUN, _BAD_SOURCE = range(5)
 _TRIES = 3  # of one cell, when the machine (not the solution) may have failed
@@ -83,10 +83,18 @@ class Sandbox:
     """
 
     def __init__(
-        self, limits: Limits | None = None, *, pin_to: int | None = None, seed: int = 0
+        self,
+        limits: Limits | None = None,
+        *,
+        pin_to: int | None = None,
+        seed: int = 0,
+        interpreter: Interpreter | None = None,
     ) -> None:
-        """`pin_to`: a core to run on; `seed`: of `random` and of hashes, in every process."""
+        """`pin_to`: a core to run on; `seed`: of `random` and of hashes, in every process;
+        `interpreter`: this one, with nothing more imported, if none is given.
+        """
         self.limits = limits or Limits()
+        self._interpreter = interpreter or Interpreter()
         self._pin_to = pin_to
         self._seed = seed
         self._start()
@@ -194,7 +202,9 @@ class Sandbox:
             "native": not os.environ.get("CODEDPO_PURE_PYTHON"),
         }
         patience = 4 * limits.seconds + _SLACK
-        self.zygote = Zygote(settings, patience, pin_to=self._pin_to, seed=self._seed)
+        self.zygote = Zygote(
+            settings, patience, self._interpreter, pin_to=self._pin_to, seed=self._seed
+        )
         self.layers, self.native = self.zygote.layers, self.zygote.native
 
     def _restart(self) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,26 @@ _ENVIRONMENT = {
 }
 
 
+def _import_path() -> tuple[str, ...]:
+    paths = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+    return tuple(path for path in dict.fromkeys(paths) if os.path.isdir(path))
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """The Python that runs solutions: this one, or another of version 3.11 or later."""
+
+    python: str = sys.executable
+    """Its executable."""
+    path: tuple[str, ...] = field(default_factory=_import_path)
+    """Its folders of installed packages, which solutions may import."""
+    prelude: str = ""
+    """Trusted source that is run once, before anything is locked: imports that every leaf finds
+    done, for instance. It must leave no thread behind."""
+    environment: tuple[tuple[str, str], ...] = ()
+    """Further variables of its environment."""
+
+
 class Died(Exception):
     """The zygote is gone, or does not answer."""
 
@@ -45,7 +66,13 @@ class Zygote:
     """
 
     def __init__(
-        self, settings: dict[str, Any], patience: float, *, pin_to: int | None, seed: int
+        self,
+        settings: dict[str, Any],
+        patience: float,
+        interpreter: Interpreter,
+        *,
+        pin_to: int | None,
+        seed: int,
     ) -> None:
         """`settings`: what the zygote reads, see `zygote.main`; `patience`: seconds that a reply
         may take; `pin_to`: a core to run on; `seed`: of `random` and of hashes.
@@ -61,19 +88,25 @@ class Zygote:
             "requests": request_end,
             "replies": reply_end,
             "parent": os.getpid(),
-            "path": _import_path(),
+            "path": list(interpreter.path),
+            "prelude": interpreter.prelude,
             "scratch": self.scratch.path,
             "seed": seed,
         }
-        places = {"TMPDIR": self.scratch.path, "HOME": self.scratch.path}
+        environment = _ENVIRONMENT | {
+            "TMPDIR": self.scratch.path,
+            "HOME": self.scratch.path,
+            "PYTHONHASHSEED": str(seed),
+            **dict(interpreter.environment),
+        }
         self._process = subprocess.Popen(
-            [sys.executable, "-s", "-S", "-P", "-B", _PROGRAM, json.dumps(settings)],
+            [interpreter.python, "-s", "-S", "-P", "-B", _PROGRAM, json.dumps(settings)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=(request_end, reply_end),
             cwd=self.scratch.path,
-            env=_ENVIRONMENT | places | {"PYTHONHASHSEED": str(seed)},
+            env=environment,
             start_new_session=True,
         )
         self.pid = self._process.pid
@@ -154,9 +187,3 @@ class Zygote:
             if not part:
                 raise Died("it ended")
             self._received += part
-
-
-def _import_path() -> list[str]:
-    """Folders of installed packages, which solutions may import."""
-    paths = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
-    return [path for path in dict.fromkeys(paths) if os.path.isdir(path)]

@@ -69,6 +69,7 @@ def main() -> None:
         del sys.modules[name]  # it is no part of what a solution sees
     for name in _PRELOAD:
         __import__(name)
+    exec(settings["prelude"], {"__name__": "__prelude__"})
     sys.modules["random"].seed(settings["seed"])
     results = os.memfd_create("results") if lockdown.LINUX else _temporary_file()
     os.chdir(settings["scratch"])

@@ -10,7 +10,7 @@ import json
 import marshal
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ _COMPARING = 10.0  # CPU seconds that comparing two long values may take
 _LONG = 20_000  # characters of a value beyond which comparing it has a time limit
 
 
-def tasks(rows: list[Located], name: str) -> list[Task]:
+def tasks(rows: Iterable[Located], name: str) -> list[Task]:
     """Check the rows.
 
     Raises:

@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 
 from codedpo_eval import samples
-from codedpo_eval.benchmark import Benchmark, Grader, kind_module, load
+from codedpo_eval.benchmark import Benchmark, Choice, Grader, kind_module, load
 from codedpo_eval.verdict import GradeSettings
 from codedpo_plugin.pool import Pool
 from codedpo_plugin.shards import Row, key_of, replacing
@@ -39,6 +39,8 @@ class Job:
     data: Path | None
     out: Path
     settings: GradeSettings
+    choice: Choice = ()
+    """Of the benchmark's tasks, as `benchmark.load` takes it."""
 
 
 def grade(job: Job, workers: int | None, console: Console) -> list[Row]:
@@ -74,6 +76,8 @@ def make(job: Job, index: int, tick: Callable[[], None]) -> None:
 
 def _here(job: Job, programs: dict[int, list[str]], settings: GradeSettings) -> None:
     """Grade in this process, one task after another."""
+    if not programs:
+        return
     benchmark = _benchmark(job)
     with kind_module(benchmark.kind).grader(benchmark, settings) as grader:
         for index, some in programs.items():
@@ -108,7 +112,7 @@ def _append(
 
 @functools.lru_cache(maxsize=1)
 def _benchmark(job: Job) -> Benchmark:
-    return load(job.name, job.data)
+    return load(job.name, job.data, job.choice)
 
 
 @functools.lru_cache(maxsize=1)
