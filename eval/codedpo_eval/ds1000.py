@@ -162,4 +162,4 @@ def _verdict(context: str, solution: str, sandbox: Sandbox) -> Verdict:
 def _status(reply: Reply) -> str:
     if reply.outcome == "ended":
         return PASS if reply.record and reply.record.get("done") is True else "crashed"
-    return {"failed": "fail"}.get(reply.outcome, reply.outcome)
+    return {"failed": "fail", "not_run": "crashed"}.get(reply.outcome, reply.outcome)
