@@ -65,7 +65,7 @@ class Pool:
         """
         if not shards:
             return
-        with _Progress(self._console, label, done, total) as progress:
+        with Shown(self._console, label, done, total) as progress:
             self._ticks.value = 0
             failures = self._run_all(work, shards, progress, done)
         if failures:
@@ -76,7 +76,7 @@ class Pool:
             )
 
     def _run_all(
-        self, work: Work, shards: Sequence[Shard], progress: "_Progress", done: int
+        self, work: Work, shards: Sequence[Shard], progress: "Shown", done: int
     ) -> list[tuple[Shard, Exception]]:
         """Make the shards, again where a worker was killed; return those that failed for good."""
         failures: list[tuple[Shard, Exception]] = []
@@ -148,7 +148,7 @@ def _tick() -> None:
         _worker_ticks.value += 1
 
 
-class _Progress:
+class Shown:
     """A bar with rate and time left; a line now and then where the output is no terminal."""
 
     def __init__(self, console: Console, label: str, done: int, total: int) -> None:
