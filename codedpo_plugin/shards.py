@@ -10,7 +10,8 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -18,11 +19,13 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from codedpo_plugin.errors import InfrastructureError
+from codedpo_plugin.cores import machine_type
+from codedpo_plugin.errors import InfrastructureError, StorageError
 
 Row = dict[str, Any]
 
 _KEY = b"codedpo_key"
+_MACHINE = b"codedpo_machine"
 
 
 def key_of(*parts: Any) -> str:
@@ -38,31 +41,56 @@ def shard_path(run: Path, stage: str, index: int) -> Path:
 
 def shard_key(path: Path) -> str | None:
     """The key a shard was made with; None where there is no whole shard."""
+    return _metadata(path).get(_KEY, b"").decode() or None
+
+
+def shard_machine(path: Path) -> str:
+    """The type of machine that a shard was made on."""
+    return _metadata(path).get(_MACHINE, b"").decode() or "unknown"
+
+
+def _metadata(path: Path) -> dict[bytes, bytes]:
+    """What is written in the footer of a whole shard; nothing where there is none."""
     try:
-        metadata = pq.read_schema(path).metadata or {}
-    except (FileNotFoundError, NotADirectoryError, pa.ArrowInvalid):
-        return None
-    return metadata.get(_KEY, b"").decode() or None
+        return pq.read_schema(path).metadata or {}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, pa.ArrowInvalid) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise StorageError(f"{path}: {mend(error)}") from error
+        with suppress(OSError):  # damaged on the disk: it must not count as there
+            path.unlink()
+        return {}
 
 
 def write_shard(path: Path, rows: Iterable[Row], schema: pa.Schema, key: str) -> None:
     """Write rows under a temporary name and move them into place."""
-    table = pa.Table.from_pylist(list(rows), schema=schema.with_metadata({_KEY: key.encode()}))
+    about = {_KEY: key.encode(), _MACHINE: machine_type().encode()}
+    table = pa.Table.from_pylist(list(rows), schema=schema.with_metadata(about))
     with replacing(path) as file:
-        pq.write_table(table, file, compression="zstd")
+        pq.write_table(table, file, compression="zstd", write_page_checksum=True)
 
 
-def read_shard(path: Path) -> list[Row]:
-    """All rows of a shard.
+def read_shard(path: Path, columns: Sequence[str] | None = None) -> list[Row]:
+    """All rows of a shard, or those of its columns that are among `columns`.
 
     Raises:
-        InfrastructureError: the file is missing or damaged.
+        InfrastructureError: the file is missing, or was damaged: then it has been removed.
     """
     try:
-        rows: list[Row] = pq.read_table(path).to_pylist()
+        with open(path, "rb") as file:
+            shard = pq.ParquetFile(file, page_checksum_verification=True)
+            names = shard.schema_arrow.names
+            wanted = None if columns is None else [name for name in names if name in columns]
+            rows: list[Row] = shard.read(wanted, use_threads=False).to_pylist()
     except (OSError, pa.ArrowInvalid) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise StorageError(f"{path}: {mend(error)}") from error
+        with suppress(OSError):
+            path.unlink()  # or it would count as finished, by its footer
         raise InfrastructureError(
-            f"{path}: cannot be read ({error}); delete it and run the same command again"
+            f"{path}: was damaged on the disk ({error}) and is removed; run `codedpo build` again "
+            "to make it anew"
         ) from None
     return rows
 
@@ -78,9 +106,10 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A binary file that takes the place of `path` when the block ends well, and never otherwise.
 
     Raises:
-        InfrastructureError: the disk is full or the folder cannot be written.
+        StorageError: the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Not the process id: two machines that share the folder may have the same.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     with writing(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +129,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InfrastructureError(f"{path}: {_mend(error)}") from error
+        raise StorageError(f"{path}: {mend(error)}") from error
 
 
 def remove_leftovers(run: Path) -> None:
@@ -109,11 +138,15 @@ def remove_leftovers(run: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _mend(error: OSError) -> str:
+def mend(error: OSError) -> str:
+    """What is wrong with a file, and what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
             "the disk is full; free some space and run the same command: finished shards are kept"
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "cannot be written; mend the folder's permissions or choose another `output`"
-    return f"cannot be written: {error}"
+    return (
+        f"{error}; see that the disk and its mount are well, and run the same command: finished "
+        "shards are kept"
+    )

@@ -25,7 +25,6 @@ _BUDGET = 10  # CPU limits of a cell that a program may use in one request
 _SLACK = 60.0  # seconds beyond all limits before the zygote counts as dead
 
 Cell = dict[str, Any]
-_HARMLESS, _HARMLESS_CELL = "def f():\n    return 1", {"calls": ["f()"]}
 
 
 @dataclass(frozen=True)
@@ -160,9 +159,9 @@ class Sandbox:
         times_full, lost = self.zygote.times_full(), _Lost.KILLED
         try:
             self.zygote.send(request)
-            for _ in range(len(programs) * len(cells)):
-                program, cell, reply = self._read_reply()
-                table[program][cell] = reply
+            frames = self.zygote.read(len(programs) * len(cells))
+            for status, program, cell, number, used, text in frames:
+                table[program][cell] = _interpret(status, number, used, text)
         except Died:
             lost = _Lost.BROKE if self.zygote.kill() else _Lost.KILLED
         spent = self.zygote.times_full() > times_full
@@ -215,10 +214,6 @@ class Sandbox:
         """End the zygote and everything below it."""
         self.zygote.close()
 
-    def _read_reply(self) -> tuple[int, int, Reply | None]:
-        status, program, cell, number, seconds, text = self.zygote.read_frame()
-        return program, cell, _interpret(status, number, seconds, text)
-
 
 class Race:
     """Solutions that are being timed against each other."""
@@ -232,11 +227,11 @@ class Race:
         sandbox = self._sandbox
         try:
             sandbox.zygote.write(struct.pack("<I", count))
-            samples = sandbox.zygote.read_frame(self._wall_seconds * (count + 1))[-1]
+            (frame,) = sandbox.zygote.read(1, self._wall_seconds * (count + 1))
         except Died as died:
             sandbox._restart()
             raise InfrastructureError(f"the sandbox died while timing: {died}") from None
-        rounds: list[list[float | None]] = json.loads(samples)
+        rounds: list[list[float | None]] = json.loads(frame[-1])
         return rounds
 
     def end(self) -> None:

@@ -101,7 +101,12 @@ def evalplus(graded: Graded) -> list[Path]:
     """`samples.jsonl` and `samples_eval_results.json`, which `evalplus.evaluate --samples` reads
     (0.3.1). Its three statuses are `pass`, `fail` and `timeout`; what fails the base tests fails
     the plus tests too. `*_fail_tests` has the first input that failed, as evalplus has it.
+
+    Raises:
+        InputError: of a benchmark whose tests evalplus does not have the form of.
     """
+    if graded.benchmark.kind not in ("evalplus", "own"):
+        raise InputError(f"{graded.benchmark.name}: evalplus has no such benchmark")
     samples = graded.out / "samples.jsonl"
     names = ("task_id", "solution")
     samples_file.write(samples, [{name: row[name] for name in names} for row in graded.rows])

@@ -21,7 +21,8 @@ from rich.console import Console
 from codedpo_eval import samples
 from codedpo_eval.benchmark import Benchmark, Choice, Grader, kind_module, load
 from codedpo_eval.verdict import GradeSettings
-from codedpo_plugin.pool import Pool, Shown
+from codedpo_plugin.pool import Pool
+from codedpo_plugin.progress import Progress
 from codedpo_plugin.shards import Row, key_of, replacing
 
 FILE = "verdicts.jsonl"
@@ -83,7 +84,7 @@ def _here(
     benchmark = _benchmark(job)
     with (
         kind_module(benchmark.kind).grader(benchmark, settings) as grader,
-        Shown(console, "grade", 0, len(programs)) as progress,
+        Progress(console, "grade", 0, len(programs)) as progress,
     ):
         for done, (index, some) in enumerate(programs.items(), 1):
             _append(job, index, some, grader, settings)

@@ -5,7 +5,6 @@ import platform
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
-from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -175,22 +174,27 @@ def tables(report: Report) -> list[Rows]:
     """pass@k; statuses; by subset."""
     found, name = report["pass_at_k"], report["benchmark"]["name"]
     kinds = {"base": name.removesuffix("+"), "plus": name}
-    ks = list(found["base"])
-    scores = [(k, *(percent(values[k]) for values in found.values())) for k in ks]
+    scores = [(k, *(percent(values[k]) for values in found.values())) for k in found["base"]]
     statuses = [
         (status, *(f"{report['statuses'][kind].get(status, 0):,}" for kind in found))
         for status in sorted({s for kind in found for s in report["statuses"][kind]})
     ]
     parts = [
-        Rows(("Score, % [95 %]", *(kinds[kind] for kind in found)), scores),
+        Rows(
+            (
+                f"Score, % of {report['graded_tasks']} tasks [95 %]",
+                *(kinds[kind] for kind in found),
+            ),
+            scores,
+        ),
         Rows(("Samples", *(kinds[kind] for kind in found)), statuses),
     ]
     if others := report.get("other_graders"):
         lines = [
-            (one["grader"], one["task"], *(f"{100 * one['pass_at_k'].get(k, nan):.1f}" for k in ks))
-            for one in others
+            (k, *(f"{100 * one['pass_at_k'][k]:.1f}" for one in others))
+            for k in others[0]["pass_at_k"]
         ]
-        parts.append(Rows(("The same samples, graded by", "task", *ks), lines))
+        parts.append(Rows(("The same samples", *(one["grader"] for one in others)), lines))
     if report["ungraded"]:
         reasons = [(why, str(number)) for why, number in report["ungraded"].items()]
         parts.append(Rows(("Not graded here, not in the score", "tasks"), reasons))

@@ -25,10 +25,11 @@ from rich.progress import track
 from codedpo_eval import grade
 from codedpo_eval.benchmark import Task
 from codedpo_eval.metrics import bootstrap, wilson_interval
+from codedpo_plugin.cores import own_core
 from codedpo_plugin.programs import keeps_state, normalised
 from codedpo_plugin.sandbox.client import Limits, Sandbox
 from codedpo_plugin.shards import Row, key_of
-from codedpo_plugin.timing import enlarge, own_core, worth_a_pair
+from codedpo_plugin.timing import enlarge, worth_a_pair
 
 FILE = "speedups.jsonl"
 RATIO = 1.10
@@ -84,7 +85,11 @@ def measure(sides: list[Sides], protocol: Protocol, out: Path, console: Console)
     out.mkdir(parents=True, exist_ok=True)
     known = {row["key"]: row for row in grade.read(out / FILE)}
     rows, limits = [], Limits(protocol.seconds, protocol.memory_mb, strikes=1000)
-    with Sandbox(limits, pin_to=own_core()) as sandbox, open(out / FILE, "a") as file:
+    with (
+        own_core() as core,
+        Sandbox(limits, pin_to=core) as sandbox,
+        open(out / FILE, "a") as file,
+    ):
         shown = track(sides, "speedup", console=console, disable=not console.is_terminal)
         for one in shown:
             key = key_of(_VERSION, asdict(protocol), one.task.source, one.before, one.after)
