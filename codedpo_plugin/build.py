@@ -48,9 +48,7 @@ class Stage:
 
 
 STAGES = {
-    "execute": Stage(
-        execute.STAGE, execute.execute, ("candidates",), ("execute",), lambda _: execute.SCHEMA
-    ),
+    "execute": Stage(execute.STAGE, execute.execute, ("candidates",), ("execute",), execute.schema),
     "probe": Stage(
         probe.STAGE,
         probe.probe,

@@ -93,3 +93,14 @@ def _siblings(core: int) -> str:
         return path.read_text().strip() or str(core)
     except OSError:
         return str(core)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine is there."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

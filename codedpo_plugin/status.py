@@ -5,7 +5,6 @@ takes as long for a hundred thousand problems as for a hundred.
 """
 
 import json
-import os
 import shlex
 import socket
 import time
@@ -18,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from codedpo_plugin import candidates
+from codedpo_plugin.cores import is_alive
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.progress import FOLDER
 
@@ -121,18 +121,8 @@ def _phase(facts: Facts) -> str:
     if phase != "running":
         return phase
     if facts["host"] == socket.gethostname():
-        return phase if _alive(facts["pid"]) else "stopped"
+        return phase if is_alive(facts["pid"]) else "stopped"
     return phase if abs(time.time() - facts["updated"]) < _SILENT else "stopped"
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def _table(

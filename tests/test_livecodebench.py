@@ -5,6 +5,8 @@ What the benchmark's own grader says of the same programs is in docs/eval-others
 
 import json
 import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from codedpo_eval import benchmark, lcb_tests, livecodebench
 from codedpo_eval.benchmark import Benchmark, Grader
 from codedpo_eval.verdict import PASS, GradeSettings
 from codedpo_plugin.errors import InputError
+from codedpo_plugin.sandbox.client import Limits, Reply, Sandbox
 
 
 @pytest.fixture(scope="module")
@@ -66,20 +69,44 @@ def test_many_tests_that_each_take_long_are_all_run(release: Benchmark, grade: G
     slow = "import time\nt = time.process_time()\nwhile time.process_time() - t < 0.04:\n    pass\n"
     tests = [lcb_tests.Test(f"{n}\n", f"{n}\n") for n in range(30)]
     row = toy.row("slow", [("0\n", "0\n")])
-    from codedpo_plugin.sandbox.client import Limits, Sandbox
-
     with Sandbox(Limits(0.1, share="nothing")) as sandbox:
         found = lcb_tests.grade(row, f"{slow}print(input())", tests, sandbox)
     assert found.base == PASS
     assert found.seconds > 1
 
 
+def test_what_no_process_can_run_ends_too(monkeypatch: pytest.MonkeyPatch):
+    tests = lcb_tests.read_tests(toy.ROWS[0])
+    with Sandbox(Limits(1.0)) as sandbox:
+        monkeypatch.setattr(
+            sandbox, "run_all", lambda *_, **__: [[Reply("not_run", error="why")] * 3]
+        )
+        found = lcb_tests.grade(toy.ROWS[0], "", tests, sandbox)
+    assert (found.base, found.error) == ("crashed", "why")
+
+
 def test_long_output_is_compared_too(release: Benchmark, grade: Grader):
-    lines = "7\n" * 600_000
-    row = toy.row("long", [("x", lines)])
-    (task,) = livecodebench.tasks([("here", row)], "long")
-    right, wrong = grade(task, ["print('7 \\n' * 600_000)", "print('7\\n' * 599_999)"])
-    assert (right.base, wrong.base) == (PASS, "fail")
+    row = toy.row("long", [("x", "7\n" * 600_000)])
+    tests = lcb_tests.read_tests(row)
+    programs = {"print('7 \\n' * 600_000)": PASS, "print('7\\n' * 599_999)": "fail"}
+    with Sandbox(Limits(1.0, file_mb=8)) as sandbox:
+        for program, status in programs.items():
+            assert lcb_tests.grade(row, program, tests, sandbox).base == status
+
+
+def test_without_files_programs_still_have_their_streams():
+    """Where the kernel has no Landlock, nothing can be written in the sandbox."""
+    program = (
+        "import os\n"
+        "def refuse(*_): raise OSError\n"
+        "os.open = refuse\n"
+        "from codedpo_eval.lcb_harness import stdout_of\n"
+        "code = 'import sys\\nprint(input())\\nsys.stdout.flush()\\n"
+        "sys.stdout.buffer.write(sys.stdin.read().encode())\\nsys.stdout.close()'\n"
+        "os.write(1, repr(stdout_of(code, 'a\\nb\\n')).encode())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == repr("a\nb\n"), done.stderr
 
 
 def test_a_pickle_is_never_loaded(tmp_path: Path):

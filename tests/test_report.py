@@ -124,7 +124,7 @@ def make_run(run: Path, problems=PROBLEMS, shard_size=2) -> Recipe:
     )
     recipe = load_recipe(run / "recipe.yaml").model_copy(update={"output": run})
     schemas = {
-        "execute": execute.SCHEMA,
+        "execute": execute.schema(),
         "probe": probe.SCHEMA,
         "rank": score.schema(recipe),
         "time": timing.SCHEMA,

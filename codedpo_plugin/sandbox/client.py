@@ -20,7 +20,7 @@ from codedpo_plugin.sandbox.process import Died, Interpreter, Zygote
 
 _ENDED, _CPU_LIMIT, _WALL_LIMIT, _NOT_RUN, _BAD_SOURCE = range(5)
 _TRIES = 3  # of one cell, when the machine (not the solution) may have failed
-_PAUSE = 0.5  # seconds before another try: the machine may be short of memory for a moment
+_PAUSE = 2.0  # seconds that a machine has to recover, so many times
 _BUDGET = 10  # CPU limits of a cell that a program may use in one request
 _SLACK = 60.0  # seconds beyond all limits before the zygote counts as dead
 
@@ -93,9 +93,9 @@ class Sandbox:
         `interpreter`: this one, with nothing more imported, if none is given.
         """
         self.limits = limits or Limits()
+        self._interpreter = interpreter or Interpreter()
         self._pin_to = pin_to
         self._seed = seed
-        self._interpreter = interpreter or Interpreter()
         self._start()
         if (state := self.layers["seccomp"]) != "on":
             warnings.warn(f"{UNCONFINED} seccomp is {state}; see `codedpo doctor`", stacklevel=2)
@@ -159,9 +159,9 @@ class Sandbox:
         times_full, lost = self.zygote.times_full(), _Lost.KILLED
         try:
             self.zygote.send(request)
-            for _ in range(len(programs) * len(cells)):
-                program, cell, reply = self._read_reply()
-                table[program][cell] = reply
+            frames = self.zygote.read(len(programs) * len(cells))
+            for status, program, cell, number, used, text in frames:
+                table[program][cell] = _interpret(status, number, used, text)
         except Died:
             lost = _Lost.BROKE if self.zygote.kill() else _Lost.KILLED
         spent = self.zygote.times_full() > times_full
@@ -202,11 +202,7 @@ class Sandbox:
         }
         patience = 4 * limits.seconds + _SLACK
         self.zygote = Zygote(
-            settings,
-            patience,
-            pin_to=self._pin_to,
-            seed=self._seed,
-            interpreter=self._interpreter,
+            settings, patience, self._interpreter, pin_to=self._pin_to, seed=self._seed
         )
         self.layers, self.native = self.zygote.layers, self.zygote.native
 
@@ -217,10 +213,6 @@ class Sandbox:
     def close(self) -> None:
         """End the zygote and everything below it."""
         self.zygote.close()
-
-    def _read_reply(self) -> tuple[int, int, Reply | None]:
-        status, program, cell, number, seconds, text = self.zygote.read_frame()
-        return program, cell, _interpret(status, number, seconds, text)
 
 
 class Race:
@@ -235,11 +227,11 @@ class Race:
         sandbox = self._sandbox
         try:
             sandbox.zygote.write(struct.pack("<I", count))
-            samples = sandbox.zygote.read_frame(self._wall_seconds * (count + 1))[-1]
+            (frame,) = sandbox.zygote.read(1, self._wall_seconds * (count + 1))
         except Died as died:
             sandbox._restart()
             raise InfrastructureError(f"the sandbox died while timing: {died}") from None
-        rounds: list[list[float | None]] = json.loads(samples)
+        rounds: list[list[float | None]] = json.loads(frame[-1])
         return rounds
 
     def end(self) -> None:
@@ -255,10 +247,11 @@ class _Alone:
     """Runs cells that had no reply in company: alone they can blame, and hurt, nobody else.
 
     What a solution can do by itself becomes an outcome. What the machine can do too (a SIGKILL that
-    the sandbox did not send, as when memory runs out) does not: it is tried again, and if it
-    happens each time, a program that is known to be harmless is run. If that ends too, the machine
-    is to blame, and all stops. If not, the machine works and the cell is `not_run`: a solution that
-    has itself killed, or needs more memory than there is, stops nothing but itself.
+    the sandbox did not send, as when memory runs out) does not: a program that is known to be
+    harmless is run. While that ends too, the machine is to blame: it has some time to recover, then
+    all stops. If not, the machine works; the cell is tried again, and is `not_run` if it happens
+    each time. So a solution that has itself killed, or needs more memory than there is, stops
+    nothing but itself.
     """
 
     def __init__(self, run: Callable[[str, list[Cell]], tuple[_Table, _Lost]]) -> None:
@@ -291,11 +284,10 @@ class _Alone:
                 return Reply("memory", error=lost.value)
             if lost is _Lost.BROKE and (last or self._find_unbearable(program, cell)):
                 break
-            if lost is _Lost.KILLED and last:
-                self._check_machine()
-                return Reply("not_run", error=f"{lost.value}, {_TRIES} times")
             if lost is _Lost.KILLED:
-                time.sleep(_PAUSE)
+                self._wait_for_machine()
+                if last:
+                    return Reply("not_run", error=f"{lost.value}, {_TRIES} times")
         return Reply("crashed", error=_Lost.BROKE.value)
 
     def _find_unbearable(self, program: str, cell: Cell) -> bool:
@@ -310,13 +302,17 @@ class _Alone:
                 return True
         return False
 
-    def _check_machine(self) -> None:
-        ((reply,),), _ = self._run(_HARMLESS, [_HARMLESS_CELL])
-        if reply is None:
-            raise InfrastructureError(
-                "this machine ends the sandbox's processes, most likely for want of memory "
-                "(`dmesg` says): use fewer `workers`, or less `execute.memory_mb`"
-            )
+    def _wait_for_machine(self) -> None:
+        """Return when a harmless program is left to end by itself."""
+        for _ in range(_TRIES):
+            ((reply,),), _lost = self._run(_HARMLESS, [_HARMLESS_CELL])
+            if reply:
+                return
+            time.sleep(_PAUSE)
+        raise InfrastructureError(
+            "this machine ends the sandbox's processes, most likely for want of memory (`dmesg` "
+            "says): use fewer `workers`, or less `execute.memory_mb`"
+        )
 
 
 def _signal_name(number: int) -> str:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,10 +70,10 @@ class Zygote:
         self,
         settings: dict[str, Any],
         patience: float,
+        interpreter: Interpreter,
         *,
         pin_to: int | None,
         seed: int,
-        interpreter: Interpreter,
     ) -> None:
         """`settings`: what the zygote reads, see `zygote.main`; `patience`: seconds that a reply
         may take; `pin_to`: a core to run on; `seed`: of `random` and of hashes.
@@ -83,7 +84,7 @@ class Zygote:
         request_end, self._requests = os.pipe()
         self._replies, reply_end = os.pipe()
         self._pipes = [self._requests, self._replies]
-        self._received, self._taken = bytearray(), 0
+        self._rest = b""  # of what was received
         settings = settings | {
             "requests": request_end,
             "replies": reply_end,
@@ -93,8 +94,12 @@ class Zygote:
             "scratch": self.scratch.path,
             "seed": seed,
         }
-        places = {"TMPDIR": self.scratch.path, "HOME": self.scratch.path}
-        further = {"PYTHONHASHSEED": str(seed), **dict(interpreter.environment)}
+        environment = _ENVIRONMENT | {
+            "TMPDIR": self.scratch.path,
+            "HOME": self.scratch.path,
+            "PYTHONHASHSEED": str(seed),
+            **dict(interpreter.environment),
+        }
         self._process = subprocess.Popen(
             [interpreter.python, "-s", "-S", "-P", "-B", _PROGRAM, json.dumps(settings)],
             stdin=subprocess.DEVNULL,
@@ -102,7 +107,7 @@ class Zygote:
             stderr=subprocess.DEVNULL,
             pass_fds=(request_end, reply_end),
             cwd=self.scratch.path,
-            env=_ENVIRONMENT | places | further,
+            env=environment,
             start_new_session=True,
         )
         self.pid = self._process.pid
@@ -112,10 +117,11 @@ class Zygote:
         if pin_to is not None:
             os.sched_setaffinity(self.pid, {pin_to})
         try:
-            hello = json.loads(self.read_frame()[-1])
+            (frame,) = self.read()
         except Died as died:
             self.close()
             raise InfrastructureError(f"the sandbox does not start ({died}): {_PROGRAM}") from None
+        hello = json.loads(frame[-1])
         self.layers: dict[str, str] = hello["layers"] | {"cgroup": self._cgroup.state}
         self.native: bool = hello["native"]
 
@@ -159,27 +165,31 @@ class Zygote:
         except BrokenPipeError:
             raise Died("its pipe is closed") from None
 
-    def read_frame(self, wait: float = 0.0) -> Frame:
-        """The next reply; `wait`: seconds that it may take beyond the usual; raises `Died`."""
-        self._receive(HEADER.size, wait)
-        *head, length = HEADER.unpack_from(self._received, self._taken)
-        self._receive(HEADER.size + length, wait)
-        start = self._taken + HEADER.size
-        self._taken = start + length
-        return (*head, bytes(self._received[start : self._taken]))
+    def read(self, count: int = 1, wait: float = 0.0) -> Iterator[Frame]:
+        """The next replies; `wait`: seconds that each may take beyond the usual; raises `Died`."""
+        data, at = self._rest, 0
+        for _ in range(count):
+            if at + HEADER.size > len(data):
+                data, at = self._more(data[at:], HEADER.size, wait), 0
+            *head, length = HEADER.unpack_from(data, at)
+            start = at + HEADER.size
+            if start + length > len(data):
+                data, start = self._more(data[start:], length, wait), 0
+            at = start + length
+            yield *head, data[start:at]
+        self._rest = data[at:]
 
-    def _receive(self, size: int, wait: float) -> None:
-        """Have so many bytes from the zygote that are not taken yet."""
-        if len(self._received) - self._taken >= size:
-            return
+    def _more(self, data: bytes, size: int, wait: float) -> bytes:
+        """Data and what follows it, at least so many bytes in all."""
         deadline = time.monotonic() + self._patience + wait
-        del self._received[: self._taken]
-        self._taken = 0
-        while len(self._received) < size:
+        parts, missing = [data], size - len(data)
+        while missing > 0:
             left = max(0.0, deadline - time.monotonic())
             if not select.select([self._replies], [], [], left)[0]:
                 raise Died("no answer")
             part = os.read(self._replies, 1 << 20)
             if not part:
                 raise Died("it ended")
-            self._received += part
+            parts.append(part)
+            missing -= len(part)
+        return b"".join(parts)

@@ -210,7 +210,7 @@ def _carry_out(request: dict[str, Any], leaves: Leaves | NativeLeaves, share: st
 
 
 def _limited(compiled: Callable[[Any], Any], source: Any) -> Any:
-    """Compile, or be ended by the kernel: a few nested `finally` make gigabytes of code."""
+    """Compile, or be ended by the kernel: a few lines of `finally` can make gigabytes of code."""
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     lockdown.limit(resource.RLIMIT_CPU, int(time.process_time()) + _COMPILE_SECONDS, hard)
     done = compiled(source)

@@ -10,7 +10,8 @@ import importlib
 import json
 import os
 import urllib.request
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -92,7 +93,7 @@ class Kind(Protocol):
     by each value, and `calls(task)`: calls to time programs on, as source.
     """
 
-    def tasks(self, rows: list[Located], name: str) -> list[Task]:
+    def tasks(self, rows: Iterable[Located], name: str) -> list[Task]:
         """The tasks of a file; `InputError` names the place of a wrong row."""
 
     def ask(self, task: Task, style: str) -> tuple[Prompt, list[str]]:
@@ -190,31 +191,44 @@ def kind_module(kind: str) -> Any:
 
 
 def _loaded(name: str, kind: str, path: Path) -> Benchmark:
-    content = _unpacked(path)
-    rows = [
-        (f"{path}, line {number}", _row(line, f"{path}, line {number}"))
-        for number, line in enumerate(content.splitlines(), 1)
-        if line.strip()
-    ]
-    if not rows:
+    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+    places: list[str] = []
+
+    def rows() -> Iterator[Located]:
+        """One after another: a release of LiveCodeBench is too large to be held."""
+        for number, line in enumerate(lines(path), 1):
+            md5.update(line)
+            sha256.update(line)
+            if line.strip():
+                places.append(f"{path}, line {number}")
+                yield places[-1], _row(line, places[-1])
+
+    tasks = kind_module(kind).tasks(rows(), name)
+    if not tasks:
         raise InputError(f"{path}: it has no rows")
-    tasks = kind_module(kind).tasks(rows, name)
-    places = dict[str, str]()
-    for (place, _), task in zip(rows, tasks, strict=False):
-        if task.task_id in places:
-            raise InputError(f"{place}: task {task.task_id!r} is also at {places[task.task_id]}")
-        places[task.task_id] = place
-    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    sha256 = hashlib.sha256(content).hexdigest()
-    version = _VERSIONS.get(md5)
-    return Benchmark(name, kind, path, sha256, md5, version, tuple(tasks))
+    known = dict[str, str]()
+    for place, task in zip(places, tasks, strict=False):
+        if task.task_id in known:
+            raise InputError(f"{place}: task {task.task_id!r} is also at {known[task.task_id]}")
+        known[task.task_id] = place
+    version = _VERSIONS.get(md5.hexdigest())
+    return Benchmark(
+        name, kind, path, sha256.hexdigest(), md5.hexdigest(), version, tuple(tasks)
+    )  # fmt: skip
 
 
-def _unpacked(path: Path) -> bytes:
+def lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file, unpacked if it is packed.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-    except (OSError, EOFError, gzip.BadGzipFile) as error:
+        with open(path, "rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            yield from gzip.open(file) if packed else file
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
 
 

@@ -14,7 +14,6 @@ time) are by the clock: on a busy machine right programs fail.
 """
 
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from typing import Any
 
 from rich.console import Console
 
+from codedpo_eval import shown
 from codedpo_eval.benchmark import Benchmark
 from codedpo_plugin.errors import InfrastructureError, InputError
 from codedpo_plugin.shards import Row, replacing
@@ -113,21 +113,16 @@ def run(job: Job, checkout: Path, python: str | None, console: Console) -> dict[
     if not (checkout / "main.py").is_file() or not (checkout / "bigcode_eval").is_dir():
         raise InputError(f"--bigcode {checkout}: no checkout of {NAME}")
     command = job.command(checkout, python or sys.executable)
-    console.print(f"running (without a sandbox) {shlex.join(command)}", markup=False)
     job.metrics.unlink(missing_ok=True)
-    # Its compiled regular expressions and tokenizers are loud; what counts is in the file.
-    done = subprocess.run(
+    shown.run(
         command,
-        cwd=job.folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env=os.environ | {"PYTHONPATH": str(checkout), "TOKENIZERS_PARALLELISM": "false"},
+        f"{NAME}, without a sandbox: {shlex.join(command)}",
+        console,
+        folder=job.folder,
+        environment={"PYTHONPATH": str(checkout), "TOKENIZERS_PARALLELISM": "false"},
     )
-    if done.returncode or not job.metrics.is_file():
-        end = "\n".join(done.stdout.splitlines()[-15:])
-        raise InfrastructureError(f"{NAME} failed (status {done.returncode}):\n{end}")
+    if not job.metrics.is_file():
+        raise InfrastructureError(f"{NAME} has written no {job.metrics}")
     return facts(job, checkout, command)
 
 

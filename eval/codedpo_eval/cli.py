@@ -3,12 +3,14 @@
 Heavy modules are imported by the commands that need them.
 """
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from codedpo_eval import cli_others
 from codedpo_plugin.errors import InputError
 
 if TYPE_CHECKING:
@@ -118,60 +120,20 @@ def grade(
     start_date: StartDate = None,
     end_date: EndDate = None,
     python: Python = None,
+    grader: Annotated[
+        str, typer.Option(help="codedpo, or evalplus: HumanEval(+) and MBPP(+) as it has them.")
+    ] = "codedpo",
+    evalplus_python: Annotated[
+        Path, typer.Option(help="The interpreter of an environment with evalplus.")
+    ] = Path(sys.executable),
 ) -> None:
     """Grade samples, and report: verdicts.jsonl, report.json, report.md, report.html."""
     choice = _choice(start_date, end_date)
     _load(benchmark, data, choice)
-    _grade(benchmark, data, choice, out, seconds, python, workers, samples)
-
-
-@app.command()
-def export(
-    run: Annotated[Path, typer.Argument(help="A graded run.", metavar="RUN")],
-    to: Annotated[
-        str,
-        typer.Option(help="evalplus, bigcode, bigcode-leaderboard, livecodebench or huggingface."),
-    ],
-    out: Annotated[Path | None, typer.Option(help="Folder to write in; RUN/TO by default.")] = None,
-    data: Data = None,
-    model: Annotated[str | None, typer.Option(help="The model, as org/name.")] = None,
-    bigcode: Annotated[
-        Path | None,
-        typer.Option(
-            help="With --to bigcode: a checkout of bigcode-evaluation-harness. It grades the run "
-            "too, without a sandbox, and its score is written into the report."
-        ),
-    ] = None,
-    bigcode_python: Annotated[
-        str | None, typer.Option(help="The Python that has its requirements.")
-    ] = None,
-) -> None:
-    """Write a graded run in the format of another harness, leaderboard or model card."""
-    from codedpo_eval import exports
-    from codedpo_eval import report as reports
-
-    console = _console()
-    if bigcode and to != "bigcode":
-        raise InputError(f"--bigcode: belongs to --to bigcode, not to --to {to}")
-    exports.export(run, to, out, console, data=data, model=model)
-    if bigcode:
-        graded = exports.read(run, out or run / to, data, model)
-        report = exports.grade_by_bigcode(graded, bigcode, bigcode_python, console)
-        reports.print_tables(report, console)
-
-
-@app.command()
-def setup(
-    what: Annotated[str, typer.Argument(help="ds1000", metavar="BENCHMARK")],
-    folder: Annotated[Path | None, typer.Option(help="Where, if not in ~/.cache/codedpo.")] = None,
-    python: Annotated[str | None, typer.Option(help="A Python 3.11 to build it with.")] = None,
-) -> None:
-    """Build the environment that a benchmark runs in: ds1000 has one of its own."""
-    from codedpo_eval import ds1000_env
-
-    if what != "ds1000":
-        raise InputError(f"setup {what}: only ds1000 has an environment of its own")
-    ds1000_env.setup(folder, _console(), python)
+    if grader not in ("codedpo", "evalplus"):
+        raise InputError(f"--grader {grader}: codedpo or evalplus")
+    evalplus = evalplus_python if grader == "evalplus" else None
+    _grade(benchmark, data, choice, out, seconds, python, workers, samples, evalplus)
 
 
 RunBefore = Annotated[Path, typer.Argument(metavar="RUN_A", help="Graded run: before.")]
@@ -264,6 +226,10 @@ def _compare(
     return module.compare(before, after, benchmark, out, measured, _console())
 
 
+app.command()(cli_others.export)
+app.command()(cli_others.setup)
+
+
 def _sampling(
     model: str,
     backend: str,
@@ -332,6 +298,7 @@ def _grade(
     python: str | None,
     workers: int | None,
     given: Path | None = None,
+    evalplus: Path | None = None,
 ) -> None:
     from codedpo_eval import grade as module
     from codedpo_eval import report as reports
@@ -345,13 +312,19 @@ def _grade(
     for notice in found.notices:
         console.print(f"samples: {notice}", style="yellow", markup=False)
     settings = _settings(benchmark, seconds, python)
-    job: Job = module.Job(name, data, out, settings, choice)
-    verdicts = module.grade(job, workers, console)
+    if evalplus:
+        from codedpo_eval import evalplus_grader
+
+        verdicts = evalplus_grader.run(benchmark, found, out, evalplus, workers, console)
+    else:
+        job: Job = module.Job(name, data, out, settings, choice)
+        verdicts = module.grade(job, workers, console)
+    grader = verdicts[0]["key"] if evalplus else "codedpo"
     tested = self_test.known(benchmark, settings)
     if tested is None and settings.options:
         console.print("the reference solutions first, once for this environment")
         tested = self_test.run(benchmark, data, settings, workers, console)
-    report = reports.summarise(benchmark, found, verdicts, settings, name, tested)
+    report = reports.summarise(benchmark, found, verdicts, settings, name, tested, grader)
     reports.write(out, report)
     reports.print_tables(report, console)
     console.print(str(out / "report.html"), markup=False)

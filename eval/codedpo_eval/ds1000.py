@@ -18,7 +18,7 @@ and PyTorch are not among the pinned ones) or the network (`seaborn.load_dataset
 import functools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -44,7 +44,7 @@ _IMPORT = re.compile(r"^\s*(?:import|from)\s+(\w+)", re.MULTILINE)
 _NETWORK = re.compile(r"\b(?:sns|seaborn)\.load_dataset\(|\bfetch_\w+\(")
 
 
-def tasks(rows: list[Located], name: str) -> list[Task]:
+def tasks(rows: Iterable[Located], name: str) -> list[Task]:
     """The tasks, `ds1000/0` and so on by the benchmark's own `problem_id`.
 
     Raises:
@@ -162,4 +162,4 @@ def _verdict(context: str, solution: str, sandbox: Sandbox) -> Verdict:
 def _status(reply: Reply) -> str:
     if reply.outcome == "ended":
         return PASS if reply.record and reply.record.get("done") is True else "crashed"
-    return {"failed": "fail"}.get(reply.outcome, reply.outcome)
+    return {"failed": "fail", "not_run": "crashed"}.get(reply.outcome, reply.outcome)

@@ -7,17 +7,17 @@ cache folder. `describe` says what an environment holds, and gives it a hash.
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from codedpo_eval import shown
+from codedpo_eval.benchmark import cache_folder
 from codedpo_plugin.errors import InfrastructureError, InputError
 from codedpo_plugin.sandbox.process import Interpreter
 from codedpo_plugin.shards import replacing
@@ -84,16 +84,15 @@ def pins() -> dict[str, str]:
 
 def default_folder() -> Path:
     """Where `setup` builds: one folder for each set of pins."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     digest = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:8]
-    return cache / "codedpo" / f"ds1000-{digest}"
+    return cache_folder() / f"ds1000-{digest}"
 
 
 def setup(folder: Path | None, console: Console, python: str | None = None) -> Path:
     """Build the environment, unless it is there and whole; its interpreter.
 
     Args:
-        folder: where; `default_folder()` if None.
+        folder: where; `default_folder()` if None. Any other is named with `--python` later.
         console: shows what pip does.
         python: a Python 3.11 to build with; else this one, or the first on PATH or of uv.
 
@@ -108,14 +107,15 @@ def setup(folder: Path | None, console: Console, python: str | None = None) -> P
         return interpreter
     console.print(f"building {folder} (about 600 MB)", markup=False)
     command = [python] if python else _python()
-    _step(_venv(command, folder), "making the environment", console)
+    shown.run(_venv(command, folder), "making the environment", console)
     install = [str(interpreter), "-m", "pip", "install", "--disable-pip-version-check"]
     # Wheels alone: nothing is compiled here, so no compiler is needed.
     wheels = ["--only-binary=:all:", "--requirement", str(REQUIREMENTS)]
-    _step([*install, *wheels], "installing the libraries", console)
+    shown.run([*install, *wheels], "installing the libraries", console)
     (folder / "matplotlib").mkdir(exist_ok=True)
     fonts = {"MPLCONFIGDIR": str(folder / "matplotlib")}
-    _step([str(interpreter), "-c", _PRELUDE], "importing them, and finding fonts", console, fonts)
+    imports = [str(interpreter), "-c", _PRELUDE]
+    shown.run(imports, "importing them, and finding fonts", console, environment=fonts)
     described = describe(str(interpreter))
     if described.differences:
         raise InfrastructureError(f"{folder}: not as pinned: {', '.join(described.differences)}")
@@ -199,28 +199,3 @@ def _venv(command: list[str], folder: Path) -> list[str]:
     if Path(command[0]).name == "uv":
         return [*command, "venv", "--clear", "--seed", "--python", VERSION, str(folder)]
     return [*command, "-m", "venv", "--clear", str(folder)]
-
-
-def _step(
-    command: list[str], what: str, console: Console, environment: dict[str, str] | None = None
-) -> None:
-    """Run a command and show its lines as they come."""
-    console.print(f"{what} ...", markup=False)
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env=os.environ | (environment or {}),
-    )
-    last: deque[str] = deque(maxlen=15)
-    assert process.stdout is not None
-    for line in process.stdout:
-        last.append(line.rstrip())
-        console.print(f"  {line.rstrip()}", markup=False, style="dim", highlight=False)
-    if process.wait():
-        raise InfrastructureError(
-            f"{what} failed ({' '.join(command[:4])} ...); the end of its output:\n"
-            + "\n".join(f"  {line}" for line in last)
-        )

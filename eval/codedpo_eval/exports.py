@@ -52,7 +52,7 @@ def export(
     *,
     data: Path | None = None,
     model: str | None = None,
-) -> list[Path]:
+) -> Graded:
     """Write a graded run in another format.
 
     Args:
@@ -62,16 +62,18 @@ def export(
         data: the benchmark's file, if it is not where it is kept.
         model: `org/name`; by default the one that was sampled.
 
+    Returns:
+        The run, as it was read.
+
     Raises:
         InputError: the format cannot hold this run, or the benchmark's file is another one.
     """
     if to not in FORMATS:
         raise InputError(f"--to {to}: one of {', '.join(FORMATS)}")
     graded = read(run, out or run / to, data, model)
-    paths = FORMATS[to](graded)
-    for path in paths:
+    for path in FORMATS[to](graded):
         console.print(str(path), markup=False, highlight=False)
-    return paths
+    return graded
 
 
 def read(run: Path, out: Path, data: Path | None = None, model: str | None = None) -> Graded:
@@ -99,7 +101,12 @@ def evalplus(graded: Graded) -> list[Path]:
     """`samples.jsonl` and `samples_eval_results.json`, which `evalplus.evaluate --samples` reads
     (0.3.1). Its three statuses are `pass`, `fail` and `timeout`; what fails the base tests fails
     the plus tests too. `*_fail_tests` has the first input that failed, as evalplus has it.
+
+    Raises:
+        InputError: of a benchmark whose tests evalplus does not have the form of.
     """
+    if graded.benchmark.kind not in ("evalplus", "own"):
+        raise InputError(f"{graded.benchmark.name}: evalplus has no such benchmark")
     samples = graded.out / "samples.jsonl"
     names = ("task_id", "solution")
     samples_file.write(samples, [{name: row[name] for name in names} for row in graded.rows])

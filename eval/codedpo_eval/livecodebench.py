@@ -7,14 +7,16 @@ program reads stdin. How tests are run and compared: `lcb_tests`. Expected outpu
 process that runs a solution: verdicts are sealed.
 """
 
+import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from codedpo_eval import lcb_tests
-from codedpo_eval.benchmark import Benchmark, Grader, Located, Prompt, Task
+from codedpo_eval.benchmark import Benchmark, Grader, Located, Prompt, Task, lines
 from codedpo_eval.verdict import GradeSettings, Verdict
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.sampling.extraction import without_thought
@@ -88,8 +90,9 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def tasks(rows: list[Located], name: str) -> list[Task]:
-    """The problems, with their `question_id`; tests are unpacked when they are needed.
+def tasks(rows: Iterable[Located], name: str) -> list[Task]:
+    """The problems, by their `question_id`. Private tests are not kept, since those of a release
+    are some gigabytes: the grader reads them again when they are needed.
 
     Raises:
         InputError: a column is missing, or a date is none.
@@ -110,7 +113,9 @@ def _task(place: str, row: dict[str, Any]) -> Task:
     except (ValueError, TypeError) as error:
         raise InputError(f"{place}: contest_date or metadata: {error}") from None
     name = metadata.get("func_name")
-    return Task(str(row["question_id"]), row["question_content"], name, None, json.dumps(row))
+    kept = {key: value for key, value in row.items() if key != "private_test_cases"}
+    kept["line"] = int(place.rpartition("line ")[2])
+    return Task(str(row["question_id"]), row["question_content"], name, None, json.dumps(kept))
 
 
 def choose(
@@ -182,6 +187,21 @@ def subsets(task: Task) -> dict[str, str]:
     }
 
 
+class _Lines:
+    """Lines of a file, mostly asked for in order: nothing is kept of it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._rest, self._number = path, lines(path), 0
+
+    def at(self, number: int) -> bytes:
+        """A line, counted from 1."""
+        if number <= self._number:
+            self._rest, self._number = lines(self._path), 0
+        line = next(itertools.islice(self._rest, number - self._number - 1, None))
+        self._number = number
+        return line
+
+
 @contextmanager
 def grader(benchmark: Benchmark, settings: GradeSettings) -> Iterator[Grader]:
     """Runs a program on a problem's tests until one does not hold."""
@@ -189,9 +209,10 @@ def grader(benchmark: Benchmark, settings: GradeSettings) -> Iterator[Grader]:
         max(settings.seconds, SECONDS), settings.memory_mb, _FILE_MB, strikes=1, share="nothing"
     )
     with Sandbox(limits, interpreter=Interpreter(prelude=lcb_tests.PRELUDE)) as sandbox:
+        rows = _Lines(benchmark.path)
 
         def grade(task: Task, programs: list[str]) -> list[Verdict]:
-            row = task.row
+            row = json.loads(rows.at(task.row["line"]))
             tests = lcb_tests.read_tests(row)
             return [lcb_tests.grade(row, one, tests, sandbox) for one in programs]
 

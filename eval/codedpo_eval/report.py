@@ -5,7 +5,6 @@ import platform
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
-from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -175,41 +174,37 @@ def tables(report: Report) -> list[Rows]:
     """pass@k; statuses; by subset."""
     found, name = report["pass_at_k"], report["benchmark"]["name"]
     kinds = {"base": name.removesuffix("+"), "plus": name}
-    ks = list(found["base"])
-    scores = [
-        (kinds[kind], str(report["graded_tasks"]), *(percent(values[k]) for k in ks))
-        for kind, values in found.items()
-    ]
+    scores = [(k, *(percent(values[k]) for values in found.values())) for k in found["base"]]
     statuses = [
         (status, *(f"{report['statuses'][kind].get(status, 0):,}" for kind in found))
         for status in sorted({s for kind in found for s in report["statuses"][kind]})
     ]
+    title = f"Score, % of {report['graded_tasks']} tasks [95 %]"
     parts = [
-        Rows(("Score, % [95 %]", "tasks", *ks), scores),
+        Rows((title, *(kinds[kind] for kind in found)), scores),
         Rows(("Samples", *(kinds[kind] for kind in found)), statuses),
     ]
     if others := report.get("other_graders"):
         lines = [
-            (one["grader"], one["task"], *(f"{100 * one['pass_at_k'].get(k, nan):.1f}" for k in ks))
-            for one in others
+            (k, *(f"{100 * one['pass_at_k'][k]:.1f}" for one in others))
+            for k in others[0]["pass_at_k"]
         ]
-        parts.append(Rows(("The same samples, graded by", "task", *ks), lines))
+        parts.append(Rows(("The same samples", *(one["grader"] for one in others)), lines))
     if report["ungraded"]:
         reasons = [(why, str(number)) for why, number in report["ungraded"].items()]
         parts.append(Rows(("Not graded here, not in the score", "tasks"), reasons))
-    for what, values in report["subsets"].items():
-        tested = ["references that pass"] if report["self_test"] else []
-        lines = [
-            (
-                value,
-                str(of["tasks"]),
-                percent(of["pass@1"]),
-                *(str(of["references"]) for _ in tested),
-            )
-            for value, of in values.items()
-        ]
-        parts.append(Rows((what.capitalize(), "tasks", "pass@1", *tested), lines))
-    return parts
+    return parts + [_subset_table(what, values) for what, values in report["subsets"].items()]
+
+
+def _subset_table(what: str, values: dict[str, dict[str, Any]]) -> Rows:
+    """pass@1 by subset, and how many references pass, where that is known."""
+    tested = [name for name in ("references",) if all(name in of for of in values.values())]
+    lines = [
+        (value, str(of["tasks"]), percent(of["pass@1"]), *(str(of[name]) for name in tested))
+        for value, of in values.items()
+    ]
+    heads = ["references that pass" for _ in tested]
+    return Rows((what.capitalize(), "tasks", "pass@1", *heads), lines)
 
 
 def facts(report: Report) -> dict[str, str]:
@@ -243,6 +238,20 @@ def facts(report: Report) -> dict[str, str]:
             + (f"; not: {', '.join(test['failed'][:10])}" if test["failed"] else "")
         )
     return told
+
+
+def tiles(report: Report) -> dict[str, str]:
+    """The numbers that a reader wants first."""
+    found, name = report["pass_at_k"], report["benchmark"]["name"]
+    names = {"base": name.removesuffix("+"), "plus": name}
+    shown = {
+        f"pass@1, {names[kind]}": f"{100 * values['pass@1'][0]:.1f} %"
+        for kind, values in found.items()
+    }
+    return shown | {
+        "tasks": f"{report['graded_tasks']:,}",
+        "samples": f"{report['samples']['rows']:,}",
+    }
 
 
 def print_tables(report: Report, console: Console) -> None:

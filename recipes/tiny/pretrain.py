@@ -16,19 +16,20 @@ from typing import Any
 
 import world
 
-OPENINGS = {"solutions": "Program of ", "tests": "Tests of "}
-"""What prompts start with, as in solution.txt and test.txt: from the first word it is clear what is
-wanted."""
-END, PAD = "<end>", "<pad>"
+END, PAD, TURN = "<end>", "<pad>", "<turn>"
+TEMPLATE = (
+    "{% for m in messages %}{{ m.content }}"
+    "{{ '<turn>' if m.role == 'user' else '<end>' }}{% endfor %}"
+)
 PIECES = r"(?:, | )?[0-9]+|\n? *[^0-9\n,:]+|\n|,|:"
-VOCABULARY = 500
+VOCABULARY = 640
 SIZE = {"hidden_size": 80, "intermediate_size": 208, "num_hidden_layers": 4}
-BATCH, STEPS, RATE = 24, 2000, 4e-3
+BATCH, STEPS, RATE = 24, 1200, 4e-3
 
 
 def prompt_of(exercise: world.Exercise, role: str) -> str:
     """What the model is asked."""
-    return f"{OPENINGS[role]}{exercise.prompt}\n"
+    return f"{world.OPENINGS[role]}{exercise.prompt}{TURN}"
 
 
 def make_tokenizer() -> Any:
@@ -41,15 +42,16 @@ def make_tokenizer() -> Any:
     tokenizer.decoder = decoders.Fuse()
     alphabet = [chr(code) for code in range(32, 127)] + ["\n"]
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY, special_tokens=[END, PAD], initial_alphabet=alphabet,
+        vocab_size=VOCABULARY, special_tokens=[END, PAD, TURN], initial_alphabet=alphabet,
         show_progress=False,
     )  # fmt: skip
     some = itertools.islice(world.lessons(world.Errors(), 0), 4000)
     texts = (text for one, role, said in some for text in (prompt_of(one, role), said))
     tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token=END, pad_token=PAD, clean_up_tokenization_spaces=False
-    )
+        tokenizer_object=tokenizer, eos_token=END, pad_token=PAD, chat_template=TEMPLATE,
+        additional_special_tokens=[TURN], clean_up_tokenization_spaces=False,
+    )  # fmt: skip
 
 
 def make_model(tokenizer: Any, seed: int) -> Any:
@@ -66,10 +68,10 @@ def make_model(tokenizer: Any, seed: int) -> Any:
     return LlamaForCausalLM(config)
 
 
-def batches(tokenizer: Any, seed: int, errors: world.Errors) -> Iterator[dict[str, Any]]:
+def batches(tokenizer: Any, seed: int) -> Iterator[dict[str, Any]]:
     """Batches of texts of like length; only what the model is to write is learnt."""
     chance = random.Random(seed)
-    lessons = world.lessons(errors, seed)
+    lessons = world.lessons(world.Errors(), seed)
     while True:
         rows = []
         for exercise, role, text in itertools.islice(lessons, BATCH * 16):
@@ -94,10 +96,9 @@ def _collate(rows: list[tuple[list[int], list[int]]], pad: int) -> dict[str, Any
     }
 
 
-def pretrain(folder: Path, seed: int, steps: int = STEPS, errors: world.Errors | None = None) -> None:
+def pretrain(folder: Path, seed: int, steps: int = STEPS) -> None:
     """Train and save as any model is saved."""
     import torch
-    from rich.progress import track
 
     tokenizer = make_tokenizer()
     model = make_model(tokenizer, seed)
@@ -105,16 +106,17 @@ def pretrain(folder: Path, seed: int, steps: int = STEPS, errors: world.Errors |
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / 20, 1.0, (steps - step) / steps * 1.5)
     )
-    some = batches(tokenizer, seed, errors or world.Errors())
-    for step in track(range(steps), "pretraining", refresh_per_second=1):
-        loss = model(**next(some)).loss
+    started = time.monotonic()
+    for step, batch in enumerate(itertools.islice(batches(tokenizer, seed), steps), 1):
+        loss = model(**batch).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        if step % 100 == 0 or step == steps - 1:
-            print(step, loss.item(), time.process_time(), flush=True)
+        if step % 100 == 0 or step == steps:
+            left = (time.monotonic() - started) * (steps / step - 1)
+            print(f"pretraining: {step} of {steps}, loss {loss:.2f}, {left:.0f} s left", flush=True)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -125,9 +127,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=STEPS)
     arguments = parser.parse_args()
-    started = time.process_time()
     pretrain(arguments.folder, arguments.seed, arguments.steps)
-    print(f"{arguments.folder}: made in {time.process_time() - started:.0f} s")
 
 
 if __name__ == "__main__":

@@ -1,33 +1,42 @@
 """A small world of Python exercises, for a model small enough to be trained on one core.
 
-An exercise is a composition: two or three steps that turn a list into a list, then an ending. Each
-part has programs that are right and fast, right and slow, and subtly wrong; a program of the whole
-picks one of each at random. So a model that has read many of them writes like any young coder: it
-gets about half of them right, is slow without need, and errs in its tests. Compositions are in one
-of four sets, by a hash of their names: `pretrain`, `train`, `dev`, `heldout`.
+An exercise is a composition: two measures of a list, how they are combined, and mostly a change of
+the result. Each part has programs that are right and fast, right and slow, and subtly wrong; a
+program of the whole picks one for each part at random. So a model that has read many of them writes
+like a young coder: about half is right, much is slow without need, and tests have errors too.
+Compositions are in one of four sets, by a hash of their names: `pretrain`, `train`, `dev`, `heldout`.
 
 What a part does is what its first program does: there is no second definition of right.
+
+    python recipes/tiny/world.py runs/tiny/data     # train.jsonl, dev.jsonl, heldout.jsonl
 """
 
 import functools
 import hashlib
 import itertools
+import json
 import random
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import CodeType
 
 ENTRY_POINT = "f"
-LONGEST_VALUE = 40
-"""Compositions that leave 0..40 on usual inputs are no exercises: each number is one token."""
+OPENINGS = {"solutions": "Program of ", "tests": "Tests of "}
+"""What prompts start with, as in solution.txt and test.txt: from the first word it is clear what is
+wanted."""
+LARGEST_VALUE = 60
+"""Compositions that leave 0..60 on usual inputs are no exercises: each number is one token."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A step (its programs change `xs`) or an ending (they return)."""
+    """What is measured of the list `xs`, or done with the measures `a` and `b`."""
 
     words: str
-    """What the exercise says. K stands for a number from 2 to 4, in words and programs."""
+    """What the exercise says. K stands for a number from 2 to 4, in words and programs; V, in
+    programs, for the name of a measure."""
     fast: tuple[str, ...]
     slow: tuple[str, ...]
     wrong: tuple[str, ...]
@@ -40,125 +49,78 @@ class Part:
         return (2, 3, 4) if "K" in self.words else (0,)
 
 
-STEPS = {
-    "even": Part(
-        "keep even items",
-        ("xs = [x for x in xs if x % 2 == 0]",),
-        ("ys = []\nfor x in xs:\n    if x % 2 == 0:\n        ys = ys + [x]\nxs = ys",),
-        ("xs = [x for x in xs if x % 2]", "xs = [x for x in xs if x and x % 2 == 0]"),
-        0.15,
-    ),
-    "above": Part(
-        "keep items above K",
-        ("xs = [x for x in xs if x > K]",),
-        ("ys = []\nfor x in xs:\n    if x > K:\n        ys = ys + [x]\nxs = ys",),
-        ("xs = [x for x in xs if x >= K]", "xs = [x for x in xs if x < K]"),
-        0.35,
-    ),
-    "below": Part(
-        "keep items up to K",
-        ("xs = [x for x in xs if x <= K]",),
-        ("ys = []\nfor x in xs:\n    if x <= K:\n        ys = ys + [x]\nxs = ys",),
-        ("xs = [x for x in xs if x < K]",),
-        0.4,
-    ),
-    "add": Part(
-        "add K to each",
-        ("xs = [x + K for x in xs]",),
-        ("ys = []\nfor x in xs:\n    ys = ys + [x + K]\nxs = ys",),
-        ("xs = [x * K for x in xs]", "xs = xs + [K]"),
-        0.1,
-    ),
-    "reverse": Part(
-        "reverse",
-        ("xs = xs[::-1]",),
-        (
-            "ys = []\nfor x in xs:\n    ys = [x] + ys\nxs = ys",
-            "xs = [xs[-i - 1] for i in range(len(xs))]",
-        ),
-        ("xs = sorted(xs)[::-1]", "xs = [xs[-i] for i in range(len(xs))]"),
-        0.15,
-    ),
-    "sort": Part(
-        "sort upwards",
-        ("xs = sorted(xs)",),
-        ("ys = []\nzs = xs[:]\nwhile zs:\n    ys.append(min(zs))\n    zs.remove(min(zs))\nxs = ys",),
-        ("xs = sorted(xs)[::-1]", "xs = sorted(set(xs))"),
-        0.2,
-    ),
-    "down": Part(
-        "sort downwards",
-        ("xs = sorted(xs)[::-1]",),
-        ("ys = []\nzs = xs[:]\nwhile zs:\n    ys.append(max(zs))\n    zs.remove(max(zs))\nxs = ys",),
-        ("xs = sorted(xs)", "xs = xs[::-1]"),
-        0.3,
-    ),
-    "unique": Part(
-        "drop repeated items",
-        ("xs = list(dict.fromkeys(xs))",),
-        (
-            "xs = [x for i, x in enumerate(xs) if x not in xs[:i]]",
-            "ys = []\nfor x in xs:\n    if ys.count(x) == 0:\n        ys = ys + [x]\nxs = ys",
-        ),
-        ("xs = list(set(xs))", "xs = [x for x in xs if xs.count(x) == 1]"),
-        0.35,
-    ),
-    "totals": Part(
-        "take running totals",
-        ("t = 0\nys = []\nfor x in xs:\n    t = t + x\n    ys.append(t)\nxs = ys",),
-        ("xs = [sum(xs[:i + 1]) for i in range(len(xs))]",),
-        ("xs = [sum(xs[:i]) for i in range(len(xs))]", "xs = [sum(xs[i:]) for i in range(len(xs))]"),
-        0.25,
-    ),
-    "second": Part(
-        "keep every second item",
-        ("xs = xs[::2]",),
-        ("xs = [x for i, x in enumerate(xs) if i % 2 == 0]",),
-        ("xs = xs[1::2]", "xs = xs[2::2]"),
-        0.3,
-    ),
-}  # fmt: skip
-
-ENDINGS = {
-    "list": Part("return the list", ("return xs",), (), (), 0.0),
+MEASURES = {
     "max": Part(
-        "return the largest or 0",
-        ("return max(xs, default=0)",),
-        ("return (sorted(xs) or [0])[-1]",),
-        ("return (xs or [0])[-1]",),
+        "largest item",
+        ("V = max(xs)",),
+        ("V = [x for x in xs if all([x >= y for y in xs])][0]", "V = sorted(xs)[-1]"),
+        ("V = max(xs[1:] or xs)", "V = xs[-1]"),
         0.15,
     ),
     "min": Part(
-        "return the smallest or 0",
-        ("return min(xs, default=0)",),
-        ("return sorted(xs or [0])[0]",),
-        ("return (xs or [0])[0]",),
+        "smallest item",
+        ("V = min(xs)",),
+        ("V = [x for x in xs if all([x <= y for y in xs])][0]", "V = sorted(xs)[0]"),
+        ("V = min(xs[1:] or xs)", "V = xs[0]"),
+        0.2,
+    ),
+    "first": Part("first item", ("V = xs[0]",), ("V = xs[::-1][-1]",), ("V = xs[1:2][0]",), 0.1),
+    "last": Part("last item", ("V = xs[-1]",), ("V = xs[::-1][0]",), ("V = xs[-2:][0]",), 0.15),
+    "distinct": Part(
+        "number of distinct items",
+        ("V = len(set(xs))",),
+        (
+            "V = len([x for i, x in enumerate(xs) if x not in xs[:i]])",
+            "V = 0\nfor i in range(len(xs)):\n    if xs[:i].count(xs[i]) == 0:\n        V = V + 1",
+        ),
+        ("V = len(xs)", "V = len([x for x in xs if xs.count(x) == 1])"),
+        0.3,
+    ),
+    "count": Part(
+        "how often K occurs",
+        ("V = xs.count(K)",),
+        ("V = len([x for x in xs if x == K])", "V = sum([xs[:i + 1][-1] == K for i in range(len(xs))])"),
+        ("V = xs[1:].count(K)", "V = len([x for x in xs if x >= K])"),
         0.15,
     ),
-    "length": Part(
-        "return the length",
-        ("return len(xs)",),
-        ("return sum([1 for x in xs])",),
-        ("return len(set(xs))",),
-        0.1,
+    "above": Part(
+        "number of items above K",
+        ("V = len([x for x in xs if x > K])",),
+        ("V = sum([sorted(xs)[i] > K for i in range(len(xs))])",),
+        ("V = len([x for x in xs if x >= K])", "V = len([x for x in xs if x < K])"),
+        0.3,
     ),
-    "distinct": Part(
-        "return the number of distinct items",
-        ("return len(set(xs))",),
-        ("return len([x for i, x in enumerate(xs) if x not in xs[:i]])",),
-        ("return len(xs)", "return len([x for x in xs if xs.count(x) == 1])"),
-        0.25,
+    "even": Part(
+        "number of even items",
+        ("V = len([x for x in xs if x % 2 == 0])",),
+        ("V = sum([xs[i:][0] % 2 == 0 for i in range(len(xs))])",),
+        ("V = len([x for x in xs if x % 2])", "V = len([x for x in xs if x and x % 2 == 0])"),
+        0.2,
     ),
-    "last": Part(
-        "return the last item or 0",
-        ("return xs[-1] if xs else 0",),
-        (),
-        ("return xs[0] if xs else 0",),
-        0.1,
+    "sum": Part(
+        "sum of all items",
+        ("V = sum(xs)",),
+        ("V = 0\nfor x in xs:\n    V = V + x", "V = sum([sum(xs[i:i + 1]) for i in range(len(xs))])"),
+        ("V = sum(xs[1:])", "V = sum(set(xs))"),
+        0.2,
     ),
 }  # fmt: skip
 
-PARTS = STEPS | ENDINGS
+COMBINATIONS = {
+    "plus": Part("added", ("a = a + b",), (), ("a = a - b",), 0.05),
+    "apart": Part("their distance", ("a = abs(a - b)",), (), ("a = a - b", "a = b - a"), 0.2),
+    "times": Part("multiplied", ("a = a * b",), (), ("a = a + b",), 0.1),
+    "larger": Part("the larger one", ("a = max(a, b)",), (), ("a = min(a, b)", "a = b"), 0.2),
+}
+
+CHANGES = {
+    "double": Part("doubled", ("a = a * 2",), (), ("a = a + 2", "a = a ** 2"), 0.1),
+    "more": Part("K more", ("a = a + K",), (), ("a = a * K",), 0.1),
+    "rest": Part("remainder by K", ("a = a % K",), (), ("a = a // K",), 0.2),
+    "most": Part("at most K", ("a = min(a, K)",), (), ("a = max(a, K)", "a = K"), 0.2),
+}
+
+PARTS = MEASURES | COMBINATIONS | CHANGES
 SLOW = 0.6
 """Share of slow programs among the right ones, where a part has slow ones."""
 
@@ -168,81 +130,56 @@ class Exercise:
     """A composition with its numbers."""
 
     names: tuple[str, ...]
-    """Of its parts; the last one is an ending."""
+    """Of its parts, in the order in which they are done."""
     numbers: tuple[int, ...]
     """K of each."""
 
     @property
     def task_id(self) -> str:
-        """`even-above3-sum`"""
-        return "-".join(f"{name}{k or ''}" for name, k in self.parts)
+        """`max-count3-plus-double`"""
+        return "-".join(f"{name}{k or ''}" for name, k in self._parts)
 
     @property
     def prompt(self) -> str:
         """What the exercise says, in a line."""
-        return "f(xs): " + ", ".join(filled(PARTS[name].words, k) for name, k in self.parts)
+        return f"{ENTRY_POINT}(xs): {', '.join(self.words)}"
 
     @property
-    def parts(self) -> list[tuple[str, int]]:
-        """(name, K)"""
-        return list(zip(self.names, self.numbers, strict=True))
+    def words(self) -> list[str]:
+        """Of each part."""
+        return [PARTS[name].words.replace("K", str(k)) for name, k in self._parts]
 
+    @property
     def right(self) -> list[str]:
-        """The fast right program of every part."""
-        return [filled(PARTS[name].fast[0], k) for name, k in self.parts]
+        """The fast right program of each part."""
+        return [self.filled(PARTS[name].fast[0], at) for at, name in enumerate(self.names)]
 
+    def filled(self, text: str, at: int) -> str:
+        """A program of the part at this place, with its number and the name of its measure."""
+        return text.replace("K", str(self.numbers[at])).replace("V", "ab"[at] if at < 2 else "")
 
-def filled(text: str, k: int) -> str:
-    """Words or programs of a part with its number."""
-    return text.replace("K", str(k))
+    @property
+    def _parts(self) -> list[tuple[str, int]]:
+        return list(zip(self.names, self.numbers, strict=True))
 
 
 def program(bodies: list[str]) -> str:
     """A whole program of those of its parts."""
-    lines = [f"    {line}" for body in bodies for line in body.split("\n")]
+    lines = [f"    {line}" for body in [*bodies, "return a"] for line in body.split("\n")]
     return "\n".join([f"def {ENTRY_POINT}(xs):", *lines]) + "\n"
 
 
 def written(exercise: Exercise, chance: random.Random) -> str:
     """A program as the model learns them: right or wrong, fast or slow, part by part."""
-    return program([_body(PARTS[name], k, chance) for name, k in exercise.parts])
+    picked = [_picked(PARTS[name], chance) for name in exercise.names]
+    return program([exercise.filled(text, at) for at, text in enumerate(picked)])
 
 
-def _body(part: Part, k: int, chance: random.Random) -> str:
+def _picked(part: Part, chance: random.Random) -> str:
     if chance.random() < part.slips:
-        return filled(chance.choice(part.wrong), k)
+        return chance.choice(part.wrong)
     slow = part.slow and chance.random() < SLOW
-    return filled(chance.choice(part.slow if slow else part.fast), k)
-
-
-# -- what programs return ---------------------------------------------------------------------
-
-
-@functools.lru_cache(maxsize=4096)
-def _compiled(body: str) -> CodeType:
-    return compile(program([body, "return xs"]), "part", "exec")
-
-
-def value_of(body: str, xs: list[int]) -> list[int] | int:
-    """What the program of a part makes of a list: a list, or the end's value."""
-    names: dict[str, object] = {}
-    exec(_compiled(body), names)
-    result: list[int] | int = names[ENTRY_POINT](list(xs))  # type: ignore[operator]
-    return int(result) if isinstance(result, bool) else result
-
-
-def trace(bodies: list[str], xs: list[int]) -> list[list[int] | int]:
-    """The list after each part, and the value."""
-    found: list[list[int] | int] = []
-    for body in bodies:
-        xs = value_of(body, xs)  # type: ignore[assignment]
-        found.append(xs)
-    return found
-
-
-def inputs(chance: random.Random) -> list[int]:
-    """A list as tests have it."""
-    return [chance.randrange(7) for _ in range(4)]
+    return chance.choice(part.slow if slow else part.fast)
 
 
 # -- tests --------------------------------------------------------------------------------------
@@ -252,123 +189,144 @@ def inputs(chance: random.Random) -> list[int]:
 class Errors:
     """How the tests that the model learns from go wrong."""
 
-    rate: float = 0.1
+    rate: float = 0.15
     """Share of tests with an error."""
-    misread: float = 0.25
+    misread: float = 0.3
     """Share of these in which a part is taken for what one of its wrong programs does; in the
-    others a number is wrong, missing or in another's place."""
+    others a value is a little off."""
+
+
+def inputs(chance: random.Random) -> list[int]:
+    """A list as tests have it."""
+    return [chance.randrange(7) for _ in range(chance.choice((4, 5)))]
+
+
+def trace(bodies: list[str], xs: list[int]) -> list[int]:
+    """The value after each part: `a`, `b`, and what becomes of `a`."""
+    names: dict[str, object] = {"xs": xs}
+    return [_step(body, names, at) for at, body in enumerate(bodies)]
+
+
+def _step(body: str, names: dict[str, object], at: int) -> int:
+    name = "b" if at == 1 else "a"
+    exec(_compiled(body), names)
+    names[name] = int(names[name])  # type: ignore[call-overload]
+    return names[name]  # type: ignore[return-value]
+
+
+@functools.lru_cache(maxsize=4096)
+def _compiled(body: str) -> CodeType:
+    return compile(body, "part", "exec")
 
 
 def test_of(exercise: Exercise, chance: random.Random, errors: Errors) -> str:
     """A test as the model learns them, right or wrong."""
-    xs = inputs(chance)
-    bodies = exercise.right()
+    xs, bodies = inputs(chance), exercise.right
     wrong_at = chance.randrange(len(bodies)) if chance.random() < errors.rate else None
     misread = chance.random() < errors.misread
-    values: list[list[int] | int] = []
-    now: list[int] | int = xs
-    for index, body in enumerate(bodies):
-        choices = PARTS[exercise.names[index]].wrong
-        if index == wrong_at and misread and choices:
-            body = filled(chance.choice(choices), exercise.numbers[index])
-        now = value_of(body, now)  # type: ignore[arg-type]
-        if index == wrong_at and not misread:
-            now = _slip(now, chance)
-        values.append(now)
+    names: dict[str, object] = {"xs": xs}
+    values = []
+    for at, body in enumerate(bodies):
+        if at == wrong_at and misread:
+            body = exercise.filled(chance.choice(PARTS[exercise.names[at]].wrong), at)
+        value = _step(body, names, at)
+        if at == wrong_at and not misread:
+            value = max(0, value + chance.choice((-2, -1, 1, 2)))
+            names["b" if at == 1 else "a"] = value
+        values.append(value)
     return said(exercise, xs, values)
 
 
-def said(exercise: Exercise, xs: list[int], values: list[list[int] | int]) -> str:
-    """The text of a test, with the lists on the way in a comment."""
-    steps = zip(exercise.parts, values[:-1], strict=False)
-    told = [f"{filled(PARTS[name].words, k)}:{_spaced(value)}" for (name, k), value in steps]
+test_of.__test__ = False  # type: ignore[attr-defined]  # no test of pytest
+
+
+def said(exercise: Exercise, xs: list[int], values: list[int]) -> str:
+    """The text of a test; the values on the way are in a comment."""
+    told = [f"{words}: {value}" for words, value in zip(exercise.words, values, strict=True)]
     return f"assert {ENTRY_POINT}({xs}) == (\n# {', '.join(told)}\n{values[-1]})\n"
 
 
-def _spaced(value: list[int] | int) -> str:
-    return "".join(f" {item}" for item in ([value] if isinstance(value, int) else value))
-
-
-def _slip(value: list[int] | int, chance: random.Random) -> list[int] | int:
-    """One number wrong, missing, or in another's place."""
-    if isinstance(value, int):
-        return max(0, value + chance.choice((-2, -1, 1, 2)))
-    if not value:
-        return [chance.randrange(7)]
-    at, items = chance.randrange(len(value)), list(value)
-    kind = chance.choice(("wrong", "missing", "swapped"))
-    if kind == "missing" and len(items) > 1:
-        del items[at]
-    elif kind == "swapped" and len(set(items)) > 1:
-        other = chance.choice([i for i in range(len(items)) if items[i] != items[at]])
-        items[at], items[other] = items[other], items[at]
-    else:
-        items[at] = max(0, items[at] + chance.choice((-1, 1, 2)))
-    return items
-
-
-# -- exercises ------------------------------------------------------------------------------------
+# -- exercises ----------------------------------------------------------------------------------
 
 SETS = ("pretrain", "train", "dev", "heldout")
 
 
 def set_of(names: tuple[str, ...]) -> str:
     """The set of a composition: two fifths are for pretraining, a fifth for each other. Those of a
-    single step are all for pretraining."""
+    single measure are all for pretraining."""
     draw = hashlib.sha256("-".join(names).encode()).digest()[0] / 256
     return SETS[max(0, int(draw * 5) - 1)] if len(names) > 2 else "pretrain"
 
 
 @functools.lru_cache(maxsize=8)
-def exercises(which: str) -> list[Exercise]:
-    """All of a set with two steps or three, in an order that is random and always the same."""
-    found = [one for count in (2, 3) for one in _all(count) if set_of(one.names) == which]
-    random.Random(which).shuffle(found)
-    return found
+def exercises(which: str) -> tuple[Exercise, ...]:
+    """All of a set with two measures, in an order that is random and always the same."""
+    measures = list(itertools.permutations(MEASURES, 2))
+    found = [(*two, how) for two in measures for how in COMBINATIONS]
+    found += [(*names, change) for names in found for change in CHANGES]
+    random.Random("order").shuffle(found)
+    return tuple(_sound(names for names in found if set_of(names) == which))
 
 
-@functools.lru_cache(maxsize=8)
-def _all(count: int) -> list[Exercise]:
-    """Those of so many steps that have something to do: values not all alike, and not too large; of
-    three steps, a third of them."""
-    chance, found = random.Random(count), []
-    for steps in itertools.permutations(STEPS, count):
-        for ending in ENDINGS:
-            names = (*steps, ending)
-            exercise = Exercise(names, tuple(chance.choice(PARTS[name].numbers) for name in names))
-            if (count < 3 or chance.random() < 0.33) and _is_sound(exercise, chance):
-                found.append(exercise)
-    return found
+@functools.lru_cache(maxsize=1)
+def first_lessons() -> tuple[Exercise, ...]:
+    """A measure alone."""
+    return tuple(Exercise((name,), (k,)) for name, part in MEASURES.items() for k in part.numbers)
 
 
-def _is_sound(exercise: Exercise, chance: random.Random) -> bool:
-    traces = [trace(exercise.right(), inputs(chance)) for _ in range(8)]
-    ends = [one[-1] for one in traces]
-    empty = sum(not one[-2] for one in traces)
-    numbers = itertools.chain.from_iterable(map(_numbers, itertools.chain.from_iterable(traces)))
-    varied = len({str(end) for end in ends}) >= 4
-    return varied and empty <= 1 and max(numbers, default=0) <= LONGEST_VALUE
-
-
-def _numbers(value: list[int] | int) -> list[int]:
-    return [value] if isinstance(value, int) else value
-
-
-def reference_tests(exercise: Exercise, count: int = 40) -> list[str]:
-    """Right tests on fixed inputs, small and empty ones among them."""
-    chance = random.Random(exercise.task_id)
-    lists = [[], [2], [3, 3]] + [inputs(chance) for _ in range(count - 3)]
-    return [
-        f"assert {ENTRY_POINT}({xs}) == {trace(exercise.right(), xs)[-1]}" for xs in lists
-    ]
+def _sound(compositions: Iterator[tuple[str, ...]]) -> Iterator[Exercise]:
+    """Those whose values are not all alike, and not too large."""
+    for names in compositions:
+        chance = random.Random("-".join(names))
+        exercise = Exercise(names, tuple(chance.choice(PARTS[name].numbers) for name in names))
+        traces = [trace(exercise.right, inputs(chance)) for _ in range(10)]
+        varied = len({values[-1] for values in traces}) >= 3
+        if varied and max(itertools.chain.from_iterable(traces)) <= LARGEST_VALUE:
+            yield exercise
 
 
 def lessons(errors: Errors, seed: int) -> Iterator[tuple[Exercise, str, str]]:
     """What the model learns from, without end: (exercise, role, text)."""
     chance = random.Random(seed)
-    single, some = _all(1), exercises("pretrain") + exercises("train")
+    some = exercises("pretrain") + exercises("train")
     while True:
-        exercise = chance.choice(single if chance.random() < 0.2 else some)
+        exercise = chance.choice(first_lessons() if chance.random() < 0.2 else some)
         yield exercise, "solutions", written(exercise, chance)
-        for _ in range(2):
-            yield exercise, "tests", test_of(exercise, chance, errors)
+        yield exercise, "tests", test_of(exercise, chance, errors)
+
+
+# -- files --------------------------------------------------------------------------------------
+
+
+def reference_tests(exercise: Exercise, count: int = 20) -> list[str]:
+    """Right tests on fixed inputs, short ones among them."""
+    chance = random.Random(exercise.task_id)
+    lists = [[2], [3, 3], [0, 1]] + [inputs(chance) for _ in range(count - 3)]
+    return [f"assert {ENTRY_POINT}({xs}) == {trace(exercise.right, xs)[-1]}" for xs in lists]
+
+
+def rows(which: str, limit: int | None = None) -> Iterator[dict[str, object]]:
+    """Problems to train on; or a benchmark, whose tests and reference are right."""
+    for exercise in exercises(which)[:limit]:
+        row = {"task_id": exercise.task_id, "entry_point": ENTRY_POINT}
+        if which == "train":
+            yield row | {"prompt": exercise.prompt}
+        else:
+            right = {"reference": program(exercise.right), "tests": reference_tests(exercise)}
+            yield row | {"prompt": OPENINGS["solutions"] + exercise.prompt} | right
+
+
+SIZES = {"train": 150, "dev": 60, "heldout": 120}
+
+
+def write(folder: Path) -> None:
+    """`train.jsonl`, `dev.jsonl` and `heldout.jsonl`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for which, size in SIZES.items():
+        lines = [json.dumps(row) + "\n" for row in rows(which, size)]
+        (folder / f"{which}.jsonl").write_text("".join(lines))
+        print(f"{folder / which}.jsonl: {len(lines)} exercises")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from codedpo_plugin.execute import SCHEMA, execute_problem
+from codedpo_plugin.execute import execute_problem, schema
 from codedpo_plugin.sandbox import lockdown
 from codedpo_plugin.sandbox.client import Limits, Sandbox
 
@@ -51,7 +51,7 @@ def attempt(
     """The matrix of a problem, or how the harness broke."""
     try:
         result = execute_problem(row, sandbox, MAX_CHARS, other)
-        pa.Table.from_pylist([result], SCHEMA)  # as a shard is written
+        pa.Table.from_pylist([result], schema())  # as a shard is written
         json.dumps(result).encode()
         return result, None
     except Exception:
