@@ -10,7 +10,10 @@ import pytest
 
 from codedpo_plugin.errors import InfrastructureError
 from codedpo_plugin.execute import execute_problem, require
+from codedpo_plugin.sandbox import attempts
+from codedpo_plugin.sandbox.attempts import PROPERTIES
 from codedpo_plugin.sandbox.client import Limits, Reply, Sandbox
+from codedpo_plugin.sandbox.encoding import decode
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only rlimits hold off Linux")
 
@@ -184,6 +187,14 @@ def test_a_demanded_layer_that_is_off_refuses(sandbox: Sandbox) -> None:
     require([next(name for name, state in sandbox.layers.items() if state == "on")], sandbox)
     with pytest.raises(InfrastructureError, match="no_such_layer is off"):
         require(["no_such_layer"], sandbox)
+
+
+def test_what_is_demanded_is_tried(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    require(["network", "processes", "signals", "memory", "filesystem"], sandbox)
+    monkeypatch.setitem(PROPERTIES, "network", ("network", "read_scratch"))
+    monkeypatch.setattr(attempts, "decode", lambda text: {**decode(text), "read_scratch": "open"})
+    with pytest.raises(InfrastructureError, match=r"network is off .* can read_scratch"):
+        require(["network"], sandbox)
 
 
 def test_a_dead_zygote_is_replaced_and_nothing_is_lost() -> None:
