@@ -166,7 +166,7 @@ class Seed:
         whole = (variant.solutions, variant.tests) == (15, 15)
         if not whole:
             file = _cut(file, folder / "candidates.jsonl", variant)
-        settings = (*variant.build, "problems=null", f"candidates={file}")
+        settings = (*variant.build, "problems={}", f"candidates={file}")
         recipe = self._recipe(folder / "build", *settings)
         if whole and not recipe.output.exists():
             for name in ("candidates", "executions", "probes", "scores"):
