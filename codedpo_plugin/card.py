@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from codedpo_plugin import __version__, front, plots
+from codedpo_plugin import __version__, manifests, plots
 from codedpo_plugin.recipe import Recipe
 
 Rows = Counter[tuple[str, str]]
@@ -62,7 +62,7 @@ against every test; solutions and tests were ranked by each other (`{recipe.rank
 pairs set the best solution against one that fails (selection `{recipe.pairs.selection}`).
 *Efficiency* pairs set a fast solution against a slow one, timed on the tests that the best
 solution passes. No ground truth was used: pairs can be wrong.
-{front.origin(recipe.output)}
+{manifests.origin(recipe.output)}
 
 | config | rows | train | test |
 |---|---|---|---|

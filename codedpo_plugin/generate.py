@@ -16,13 +16,13 @@ from typing import Any
 import pyarrow as pa
 from rich.console import Console
 
-from codedpo_plugin import benchmarks, front, problems, prompts
+from codedpo_plugin import benchmarks, manifests, problems, prompts
 from codedpo_plugin.candidates import read_file
 from codedpo_plugin.decontaminate import LIMITS, Tests
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.pool import Pool
 from codedpo_plugin.recipe import Recipe, Sampling, Solutions
-from codedpo_plugin.sampling import Ask, Cache, Sample, sample
+from codedpo_plugin.sampling import CACHE, Ask, Cache, Sample, sample
 from codedpo_plugin.sampling.extraction import code_of
 from codedpo_plugin.sampling.progress import Watching
 from codedpo_plugin.sampling.snippets import calls_of, snippets_of
@@ -52,7 +52,7 @@ def run(recipe: Recipe, console: Console) -> None:
         InputError: a template or `generate.more` is wrong, or no problem has candidates.
         InfrastructureError: the server is dead; what it wrote is kept.
     """
-    rows = front.read(recipe.output, problems.STAGE, problems.FILE, "problems")
+    rows = manifests.read(recipe.output, problems.STAGE, problems.FILE, "problems")
     more = raised(recipe.generate.more)
     if unknown := set(more) - {row["task_id"] for row in rows}:
         raise InputError(
@@ -61,7 +61,7 @@ def run(recipe: Recipe, console: Console) -> None:
         )
     asks = [_asks(row, recipe, more) for row in rows]
     key = _key(recipe, asks)
-    if front.finished(recipe.output, STAGE, key):
+    if manifests.finished(recipe.output, STAGE, key):
         return
     if not _pay(asks, recipe, console):
         key = f"{key}, but for what the server did not give"
@@ -71,14 +71,14 @@ def run(recipe: Recipe, console: Console) -> None:
         missing = [index for index in shards if not _is_made(recipe, index)]
         done = max(0, len(rows) - len(missing) * recipe.shard_size)
         pool.run(work, missing, "extract", done, len(rows))
-    tally = front.Tally()
-    with Cache(recipe.output / front.CACHE, read_only=True) as cache:
+    tally = manifests.Tally()
+    with Cache(recipe.output / CACHE, read_only=True) as cache:
         tally.notes["usage"] = cache.totals()
     # A benchmark is named by its file alone: where it lay is nobody's business.
     tally.notes["benchmarks"] = [Path(name).name for name in recipe.decontaminate.benchmarks]
     kept = tally.keep(_candidates(recipe, shards, tally))
-    front.write(recipe.output, STAGE, FILE, kept, tally, key)
-    front.say(console, "candidates", tally)
+    manifests.write(recipe.output, STAGE, FILE, kept, tally, key)
+    manifests.say(console, "candidates", tally)
     if not tally.kept:
         raise InputError(
             f"{recipe.output / STAGE}: no problem has both solutions and tests; see manifest.json "
@@ -162,7 +162,7 @@ def _key(recipe: Recipe, asks: list[dict[str, Ask]]) -> str:
     settings["generate"].pop("more")
     counts = [[ask.n for ask in roles.values()] for roles in asks]
     templates = [_template(role, recipe).name for role in ROLES]
-    source = front.stage_key(recipe.output, problems.STAGE)
+    source = manifests.stage_key(recipe.output, problems.STAGE)
     return key_of(STAGE, VERSION, settings, counts, templates, source)
 
 
@@ -183,7 +183,7 @@ def _pay(asks: list[dict[str, Ask]], recipe: Recipe, console: Console) -> bool:
     whole = True
     for settings, some in by_model.values():
         with Watching(console, "generate") as watch:
-            for _ in sample(some, settings, recipe.output / front.CACHE, watch):
+            for _ in sample(some, settings, recipe.output / CACHE, watch):
                 pass
             whole = whole and not watch.usage.failed
     return whole
@@ -234,14 +234,14 @@ def _shard_key(recipe: Recipe, rows: list[tuple[Row, dict[str, list[Sample]]]]) 
 
 @functools.lru_cache(maxsize=1)
 def _all_rows(run: Path, key: str | None) -> list[Row]:
-    return front.read(run, problems.STAGE, problems.FILE, "problems")
+    return manifests.read(run, problems.STAGE, problems.FILE, "problems")
 
 
 def _shard_rows(recipe: Recipe, index: int) -> list[tuple[Row, dict[str, list[Sample]]]]:
     """Problems of a shard, with their samples in the cache."""
-    rows = _all_rows(recipe.output, front.stage_key(recipe.output, problems.STAGE))
+    rows = _all_rows(recipe.output, manifests.stage_key(recipe.output, problems.STAGE))
     start = index * recipe.shard_size
-    with Cache(recipe.output / front.CACHE, read_only=True) as cache:
+    with Cache(recipe.output / CACHE, read_only=True) as cache:
         found = []
         for row in rows[start : start + recipe.shard_size]:
             asks = _asks(row, recipe, raised(recipe.generate.more))
@@ -328,7 +328,7 @@ def _benchmark_tests(names: tuple[str, ...]) -> Tests:
     return Tests(benchmarks.load_all(list(names)))
 
 
-def _candidates(recipe: Recipe, shards: range, tally: front.Tally) -> Iterator[Row | str]:
+def _candidates(recipe: Recipe, shards: range, tally: manifests.Tally) -> Iterator[Row | str]:
     """The rows of all shards; a text instead says why one was dropped."""
     overlaps = tally.notes.setdefault("contaminated", [])
     counts = tally.notes.setdefault("samples", {role: Counter() for role in ROLES})

@@ -19,11 +19,11 @@ from typing import Any
 
 from rich.console import Console
 
-from codedpo_plugin import benchmarks, decontaminate, front, prompts, seeds
+from codedpo_plugin import benchmarks, decontaminate, manifests, prompts, seeds
 from codedpo_plugin.candidates import read_file
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Recipe, Sampling
-from codedpo_plugin.sampling import Ask, Sample, sample
+from codedpo_plugin.sampling import CACHE, Ask, Sample, sample
 from codedpo_plugin.sampling.extraction import parsed, without_thought
 from codedpo_plugin.sampling.progress import Watching
 from codedpo_plugin.shards import Row, key_of
@@ -59,12 +59,12 @@ def run(recipe: Recipe, console: Console) -> None:
         InfrastructureError: the server is dead; what it wrote is kept.
     """
     key = _key(recipe)
-    if front.finished(recipe.output, STAGE, key):
+    if manifests.finished(recipe.output, STAGE, key):
         return
     known = decontaminate.Texts(
         benchmarks.load_all(recipe.decontaminate.benchmarks), recipe.decontaminate.ngram
     )
-    tally = front.Tally()
+    tally = manifests.Tally()
     rows: Iterable[Row | str]
     if recipe.problems.file:
         rows = _own(recipe)
@@ -72,8 +72,8 @@ def run(recipe: Recipe, console: Console) -> None:
         rows, failed = _made(recipe, console)
         key = key if not failed else f"{key}, but for what the server did not give"
     kept = tally.keep(_clean(rows, known, tally))
-    front.write(recipe.output, STAGE, FILE, kept, tally, key)
-    front.say(console, "problems", tally)
+    manifests.write(recipe.output, STAGE, FILE, kept, tally, key)
+    manifests.say(console, "problems", tally)
     if not tally.kept:
         raise InputError(f"{recipe.output / STAGE}: no problem is left; see manifest.json there")
 
@@ -88,7 +88,7 @@ def _key(recipe: Recipe) -> str:
             raise InputError(f"problems: {recipe.problems.file}: {error.strerror}") from None
         source: Any = [status.st_size, status.st_mtime_ns]
     else:
-        source = front.stage_key(recipe.output, seeds.STAGE)
+        source = manifests.stage_key(recipe.output, seeds.STAGE)
     return key_of(STAGE, VERSION, settings, texts, source)
 
 
@@ -119,7 +119,7 @@ def _made(recipe: Recipe, console: Console) -> tuple[Iterator[Row | str], bool]:
     """Problems, and whether the server has failed to give some."""
     settings = recipe.problems.sampling or recipe.sampling
     assert settings  # the recipe was checked
-    rows = front.read(recipe.output, seeds.STAGE, seeds.FILE, "seeds")
+    rows = manifests.read(recipe.output, seeds.STAGE, seeds.FILE, "seeds")
     for_concepts = prompts.load(recipe.problems.concepts, "code")
     for_problem = prompts.load(recipe.problems.problem, "concepts")
     asks = [
@@ -152,7 +152,7 @@ def _collect(
     with Watching(console, label) as watch:
         found = {
             ask.key: samples
-            for ask, samples in sample(asks, settings, recipe.output / front.CACHE, watch)
+            for ask, samples in sample(asks, settings, recipe.output / CACHE, watch)
         }
         return found, bool(watch.usage.failed)
 
@@ -216,7 +216,7 @@ def _solved(text: str, name: str) -> bool:
 
 
 def _clean(
-    rows: Iterable[Row | str], known: "decontaminate.Texts", tally: front.Tally
+    rows: Iterable[Row | str], known: "decontaminate.Texts", tally: manifests.Tally
 ) -> Iterator[Row | str]:
     """The rows without near-duplicates (of those made here) and without those of benchmarks."""
     seen = Seen(0.7)

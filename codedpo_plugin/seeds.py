@@ -13,12 +13,13 @@ Reads sources, writes `RUN/seeds/seeds.jsonl`:
 import ast
 import hashlib
 import itertools
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 
-from codedpo_plugin import front
+from codedpo_plugin import manifests
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Recipe, Seeds
 from codedpo_plugin.sampling.extraction import (
@@ -30,7 +31,7 @@ from codedpo_plugin.sampling.extraction import (
 from codedpo_plugin.secrets_in import found_in
 from codedpo_plugin.shards import Row, key_of
 from codedpo_plugin.similar import Seen
-from codedpo_plugin.sources import Source, read_sources
+from codedpo_plugin.sources import Source, permitted, read_sources
 
 STAGE = "seeds"
 FILE = "seeds.jsonl"
@@ -48,18 +49,31 @@ def run(recipe: Recipe, console: Console) -> None:
     if settings is None:
         return
     key = key_of(STAGE, VERSION, settings.model_dump(mode="json"))
-    if front.finished(recipe.output, STAGE, key):
+    if manifests.finished(recipe.output, STAGE, key):
         return
-    tally = front.Tally()
-    with console.status("seeds: reading sources"):
-        rows = itertools.islice(tally.keep(find_seeds(settings)), settings.limit)
-        front.write(recipe.output, STAGE, FILE, _with_licenses(rows, tally), tally, key)
-    front.say(console, "seeds", tally)
+    tally = manifests.Tally()
+    rows = itertools.islice(tally.keep(_watched(settings, tally, console)), settings.limit)
+    manifests.write(recipe.output, STAGE, FILE, _with_licenses(rows, tally), tally, key)
+    manifests.say(console, "seeds", tally)
     if not tally.kept:
         raise InputError(f"{recipe.output / STAGE}: no function in the sources can be a seed")
 
 
-def _with_licenses(rows: Iterable[Row], tally: front.Tally) -> Iterator[Row]:
+def _watched(settings: Seeds, tally: manifests.Tally, console: Console) -> Iterator[Row | str]:
+    """The seeds; says now and then how many there are and how fast they come."""
+    wanted = f" of {settings.limit:,}" if settings.limit else ""
+    told = started = time.monotonic()
+    with console.status("seeds: reading sources") as status:
+        for seed in find_seeds(settings):
+            yield seed
+            if (now := time.monotonic()) - told > (0.2 if console.is_terminal else 15):
+                told, seen = now, tally.kept + tally.dropped.total()
+                rate = seen / (now - started)
+                line = f"seeds: {tally.kept:,}{wanted} kept; {seen:,} read, {rate:,.0f} a second"
+                status.update(line) if console.is_terminal else console.print(line)
+
+
+def _with_licenses(rows: Iterable[Row], tally: manifests.Tally) -> Iterator[Row]:
     counts = tally.notes.setdefault("licenses", Counter())
     for row in rows:
         counts[row["license"] or "unknown"] += 1
@@ -73,7 +87,7 @@ def find_seeds(settings: Seeds) -> Iterator[Row | str]:
     for source in read_sources(settings):
         if isinstance(source, str):
             yield source
-        elif allowed and source.license not in allowed:
+        elif allowed and not permitted(source.license, allowed):
             yield f"file: licence {source.license or 'unknown'}"
         else:
             for seed in functions(source, settings):

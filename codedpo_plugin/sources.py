@@ -31,13 +31,15 @@ _LICENSES = {
     "psf-2.0": r"PYTHON SOFTWARE FOUNDATION LICENSE",
     "unlicense": r"This is free and unencumbered software",
     "cc0-1.0": r"CC0 1\.0 Universal",
-    "isc": r"Permission to use, copy, modify, and/or distribute this software for any purpose",
+    "isc": r"Permission to use, copy, modify, and(?:/or)? distribute this software for any purpose",
     "mit": r"Permission is hereby granted, free of charge, to any person obtaining a copy",
     "bsd-3-clause": r"Redistribution and use in source and binary forms.*Neither the name",
     "bsd-2-clause": r"Redistribution and use in source and binary forms",
 }
-_SPDX = re.compile(r"SPDX-License-Identifier:\s*([\w.+-]+)")
-_LICENSE_FILES = re.compile(r"(?:licen[cs]e|copying|unlicense)(?:[.-].*)?$", re.IGNORECASE)
+_SPDX = re.compile(
+    r"SPDX-License-Identifier:\s*([\w.+-]+(?: +(?:and|or|with) +[\w.+-]+)*)", re.IGNORECASE
+)
+_LICENSE_FILES = re.compile(r"(?:licen[cs]es?|copying|unlicense)(?:[.-](?!py$).*)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,13 @@ class Source:
     repository: str
     """Its git remote and commit, or else the folder or dataset."""
     license: str | None
-    """SPDX identifier in small letters, where it is known."""
+    """SPDX expression (`mit`, `mit or apache-2.0`) in small letters, where it is known."""
+
+
+def permitted(license: str | None, allowed: set[str]) -> bool:
+    """Whether a licence is allowed: one of those to choose from, and all of those that all hold."""
+    choices = (license or "").split(" or ")
+    return any(allowed.issuperset(choice.split(" and ")) for choice in choices)
 
 
 def read_sources(settings: Seeds) -> Iterator[Source | str]:
@@ -69,40 +77,67 @@ def read_sources(settings: Seeds) -> Iterator[Source | str]:
         if not found:
             raise InputError(f"seeds.folders: {folder}: no Python files (*.py) in it")
     for dataset in settings.datasets:
-        yield from _dataset_sources(dataset, settings.max_file_kb << 10)
+        yield from _dataset_sources(dataset, settings)
 
 
 def _folder_sources(root: Path, most: int) -> Iterator[Source | str]:
-    places: dict[Path, tuple[str, str | None]] = {}
+    places = {root.parent: _around(root)}
     for name, folders, files in os.walk(root):
         folder = Path(name)
         folders[:] = sorted(one for one in folders if one not in _SKIPPED)
-        places[folder] = _place(folder, files, places.get(folder.parent) or (str(root), None))
+        places[folder] = _place(folder, files, places[folder.parent])
         for file in sorted(files):
             if file.endswith(".py"):
                 yield _read(folder / file, root, places[folder], most)
 
 
-def _place(folder: Path, files: list[str], outer: tuple[str, str | None]) -> tuple[str, str | None]:
-    """(repository, licence) of what is in a folder; `outer` is that of the folder around it."""
+Place = tuple[str, str | None]
+"""Repository and licence."""
+
+
+def _around(root: Path) -> Place:
+    """What holds for a folder from outside: those of the checkout that it is a part of, if any."""
+    place: Place = (str(root), None)
+    parents = root.resolve().parents
+    checkout = next((n for n, folder in enumerate(parents) if (folder / ".git").exists()), -1)
+    for folder in reversed(parents[: checkout + 1]):
+        place = _place(folder, [one.name for one in folder.iterdir()], place)
+    return place
+
+
+def _place(folder: Path, files: list[str], outer: Place) -> Place:
+    """What holds in a folder; `outer` is what holds in the folder around it."""
     repository, license = outer
     if (folder / ".git").exists():
         repository, license = _git_name(folder), None
-    for file in sorted(files):
-        if _LICENSE_FILES.match(file) and (folder / file).is_file():
-            return repository, license_of((folder / file).read_bytes()[:20_000]) or license
-    return repository, license
+    texts = [_beginning(folder / file) for file in files if _LICENSE_FILES.match(file)]
+    if not any(texts):
+        return repository, license
+    # Two texts may be for different parts, or to choose from: no one can tell.
+    return repository, " and ".join(sorted(filter(None, set(map(license_of, texts))))) or None
+
+
+def _beginning(path: Path) -> bytes:
+    """The first bytes of a file; none of what is no file or cannot be read."""
+    try:
+        return path.read_bytes()[:20_000] if path.is_file() else b""
+    except OSError:
+        return b""
 
 
 def license_of(text: bytes) -> str | None:
     """The SPDX identifier of a licence text, or None."""
     words = " ".join(text.decode("utf-8", "replace").split())
     if spdx := _SPDX.search(words):
-        return spdx[1].lower()
+        return _expression(spdx[1])
     for name, pattern in _LICENSES.items():
         if re.search(pattern, words, re.IGNORECASE if name != "mit" else 0):
             return name
     return None
+
+
+def _expression(text: str) -> str:
+    return " ".join(text.lower().split())
 
 
 def _git_name(folder: Path) -> str:
@@ -120,7 +155,7 @@ def _git_name(folder: Path) -> str:
     return f"{remote}@{said[1]}" if said[1] else remote
 
 
-def _read(path: Path, root: Path, place: tuple[str, str | None], most: int) -> Source | str:
+def _read(path: Path, root: Path, place: Place, most: int) -> Source | str:
     try:
         if path.is_symlink() or not path.is_file():
             return "file: a link or no file"
@@ -133,27 +168,39 @@ def _read(path: Path, root: Path, place: tuple[str, str | None], most: int) -> S
         return "file: cannot be read"
     repository, license = place
     spdx = _SPDX.search(text[:2000])
-    license = spdx[1].lower() if spdx else license
+    license = _expression(spdx[1]) if spdx else license
     return Source(text, str(path.relative_to(root)), repository, license)
 
 
-def _dataset_sources(dataset: Dataset, most: int) -> Iterator[Source | str]:
+def _dataset_sources(dataset: Dataset, settings: Seeds) -> Iterator[Source | str]:
     for number, row in enumerate(_dataset_rows(dataset)):
-        text = row.get(dataset.text)
+        _check_columns(row, dataset, settings)
+        text = row[dataset.text]
         if not isinstance(text, str):
-            found = ", ".join(row)
-            raise InputError(
-                f"seeds.datasets: {dataset.path}, row {number + 1}: column `{dataset.text}` is not "
-                f"text; name the right one in `text` (columns here: {found})"
-            )
-        if len(text) > most:
+            yield "file: no text"
+        elif len(text) > settings.max_file_kb << 10:
             yield "file: too large"
-            continue
-        said: Any = row.get(dataset.license) if dataset.license else None
-        said = said[0] if isinstance(said, list) and said else said
-        path = str(row.get("path") or row.get("max_stars_repo_path") or number)
-        repository = str(row.get("repo_name") or row.get("max_stars_repo_name") or dataset.path)
-        yield Source(text, path, repository, said.lower() if isinstance(said, str) else None)
+        else:
+            path = str(row.get("path") or row.get("max_stars_repo_path") or number)
+            repository = str(row.get("repo_name") or row.get("max_stars_repo_name") or dataset.path)
+            said = row.get(dataset.license) if dataset.license else None
+            yield Source(text, path, repository, _said_license(said))
+
+
+def _check_columns(row: dict[str, Any], dataset: Dataset, settings: Seeds) -> None:
+    wanted = {"text": dataset.text} | ({"license": dataset.license} if settings.allow else {})
+    for key, column in wanted.items():
+        if column not in row:
+            raise InputError(
+                f"seeds.datasets: {dataset.path}: no column `{column}`; name the right one in "
+                f"`{key}` (columns here: {', '.join(row)})"
+            )
+
+
+def _said_license(said: Any) -> str | None:
+    """Of several licences of one file, all hold: which parts they are of is not said."""
+    names = said if isinstance(said, list) else [said]
+    return " and ".join(_expression(name) for name in names if isinstance(name, str)) or None
 
 
 def _dataset_rows(dataset: Dataset) -> Iterator[dict[str, Any]]:

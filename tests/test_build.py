@@ -1,5 +1,6 @@
 """The pipeline: resumable, the same rows however often it is killed, one clear error for bad input."""
 
+import json
 import os
 import random
 import signal
@@ -14,7 +15,8 @@ from conftest import DOUBLE, HOPELESS, SIGN, make_recipe
 from rich.console import Console
 
 from codedpo_plugin import build, candidates, run
-from codedpo_plugin.errors import InfrastructureError, InputError
+from codedpo_plugin.cores import machine_type
+from codedpo_plugin.errors import InfrastructureError, InputError, StorageError
 from codedpo_plugin.pool import Pool
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.shards import Row, read_rows, shard_path, write_shard
@@ -216,6 +218,38 @@ def test_a_damaged_shard_is_made_again(tmp_path: Path) -> None:
     shard.write_bytes(whole[: len(whole) // 2])
     run.stages(["execute"], recipe, (1, 1), QUIET)
     assert next(read_rows(recipe.output, "executions"))["task_id"] == "double"
+
+
+def test_flipped_bits_in_a_shard_are_noticed_not_read(tmp_path: Path) -> None:
+    recipe = make_recipe(tmp_path, [DOUBLE])
+    run.stages(["execute"], recipe, (1, 1), QUIET)
+    shard = shard_path(recipe.output, "executions", 0)
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 3] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(InfrastructureError, match="is removed; run `codedpo build` again"):
+        run.stages(["probe"], recipe, (1, 1), QUIET)
+    assert not shard.exists()
+
+
+def test_a_full_disk_stops_the_work_at_once(tmp_path: Path) -> None:
+    with Pool(1, QUIET) as pool, pytest.raises(StorageError, match="free some space"):
+        pool.run(_FullDisk(tmp_path), range(9), "test", 0, 9)
+    assert len(list(tmp_path.glob("tried-*"))) < 9
+
+
+class _FullDisk:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, shard: int, tick: Any) -> None:
+        (self.folder / f"tried-{shard}").touch()
+        raise StorageError("the disk is full; free some space")
+
+
+def test_the_report_names_the_machines_that_solutions_were_timed_on(built: Recipe) -> None:
+    report = json.loads((built.output / "report.json").read_text())
+    assert report["timed_on"] == {machine_type(): 2}
 
 
 def test_a_stage_whose_input_is_missing_says_which(tmp_path: Path) -> None:

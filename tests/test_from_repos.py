@@ -15,7 +15,7 @@ from rich.console import Console
 from servers import Writer, serving
 from tiny_writer import lessons
 
-from codedpo_plugin import front, prompts, run
+from codedpo_plugin import manifests, prompts, run
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Recipe, Seeds, load_recipe
 from codedpo_plugin.seeds import find_seeds
@@ -57,7 +57,7 @@ def recipe_on(folder: Path, server: Writer, *overrides: str, **keys: Any) -> Rec
 
 
 def rows_in(recipe: Recipe, stage: str, file: str) -> list[Row]:
-    return front.read(recipe.output, stage, file, stage)
+    return manifests.read(recipe.output, stage, file, stage)
 
 
 def test_a_folder_and_an_endpoint_are_enough(tmp_path: Path, server: Writer) -> None:
@@ -181,7 +181,7 @@ def test_contaminated_and_empty_problems_are_dropped_with_the_pair(
         tmp_path, server, f"decontaminate.benchmarks={known}", seeds=None, problems=str(own)
     )
     rows = generated(recipe)
-    made = front.manifest(recipe.output, "generated")
+    made = manifests.of(recipe.output, "generated")
     assert made
     assert "mirrored" not in rows
     assert made["dropped"] == {"contaminated: solves a benchmark's problem": 1, "no solutions": 1}

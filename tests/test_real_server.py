@@ -25,7 +25,7 @@ from rich.console import Console
 from test_from_repos import SEEDS, recipe_on
 from tiny_writer import make
 
-from codedpo_plugin import front, prompts, run
+from codedpo_plugin import manifests, prompts, run
 from codedpo_plugin.recipe import Sampling, Seeds
 from codedpo_plugin.sampling import Ask, sample
 from codedpo_plugin.seeds import find_seeds
@@ -89,9 +89,9 @@ def test_from_sources_to_a_dataset_that_loads(tmp_path: Path, model: Path, url: 
     recipe = recipe_on(tmp_path, SimpleNamespace(url=url), sampling=sampling)  # type: ignore[arg-type]
     console = Console(width=120)
     run.build(recipe, (1, 1), console)
-    made = front.manifest(recipe.output, "generated")
+    made = manifests.of(recipe.output, "generated")
     assert made
-    print(json.dumps(front.summary(recipe.output), indent=1)[:4000])
+    print(json.dumps(manifests.summary(recipe.output), indent=1)[:4000])
     assert made["kept"] >= 3
     data = load_dataset(
         str(recipe.output / "dataset"), "dpo", split="train", cache_dir=str(tmp_path)

@@ -16,7 +16,7 @@ from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Recipe, Seeds
 from codedpo_plugin.secrets_in import found_in
 from codedpo_plugin.shards import Row
-from codedpo_plugin.sources import license_of, read_sources
+from codedpo_plugin.sources import Source, license_of, permitted, read_sources
 
 GOOD = '''import math
 
@@ -138,24 +138,71 @@ def test_a_checkout_is_named_by_remote_and_commit(tmp_path: Path) -> None:
     assert seed["repository"] == f"https://host/owner/name.git@{git('rev-parse', 'HEAD')}"
 
 
-def test_a_local_dataset_is_read_with_its_licences(tmp_path: Path) -> None:
-    pytest.importorskip("datasets")
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def test_the_licence_of_a_checkout_holds_for_a_folder_in_it_and_not_for_what_has_its_own(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "LICENSE").write_text(MIT)
+    for folder in ("src/mine", "src/theirs", "src/both"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "a.py").write_text(GOOD)
+    (tmp_path / "src/mine/license.py").write_text("x = 1")
+    (tmp_path / "src/theirs/COPYING").write_text("All rights reserved.")
+    (tmp_path / "src/both/LICENSE-MIT").write_text(MIT)
+    (tmp_path / "src/both/LICENSE-APACHE").write_text("Apache License\nVersion 2.0")
+    sources = read_sources(Seeds(folders=[tmp_path / "src"]))
+    found = {one.path: one.license for one in sources if isinstance(one, Source)}
+    assert found == {
+        "mine/a.py": "mit",
+        "mine/license.py": "mit",
+        "theirs/a.py": None,
+        "both/a.py": "apache-2.0 and mit",
+    }
 
-    rows = [{"content": GOOD, "license": ["MIT"]}, {"content": "x = 1", "license": ["GPL-3.0"]}]
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "train.parquet")
-    settings = Seeds.model_validate({"datasets": [{"path": str(tmp_path)}], "allow": ["mit"]})
-    found = list(seeds.find_seeds(settings))
-    assert [one if isinstance(one, str) else one["license"] for one in found] == [
-        "mit",
-        "file: licence gpl-3.0",
+
+def test_of_licences_to_choose_from_one_must_be_allowed_else_all() -> None:
+    allowed = {"mit", "apache-2.0"}
+    assert permitted("gpl-3.0 or mit", allowed)
+    assert permitted("apache-2.0 and mit", allowed)
+    assert not permitted("gpl-3.0 and mit", allowed)
+    assert not permitted("gpl-2.0 with classpath-exception", allowed)
+    assert not permitted(None, allowed)
+
+
+@pytest.mark.parametrize("form", ["parquet", "jsonl"])
+def test_a_local_dataset_is_read_with_its_licences(tmp_path: Path, form: str) -> None:
+    datasets = pytest.importorskip("datasets")
+    datasets.logging.set_verbosity_error()
+    rows = [
+        {"content": GOOD, "license": "MIT", "licenses": ["MIT", "Apache-2.0"]},
+        {"content": GOOD, "license": "GPL-3.0", "licenses": ["MIT", "GPL-3.0"]},
+        {"content": None, "license": "MIT", "licenses": ["MIT"]},
+        {"content": GOOD, "license": None, "licenses": []},
     ]
-    settings = Seeds.model_validate({"datasets": [{"path": str(tmp_path), "text": "code"}]})
-    with pytest.raises(
-        InputError, match=r"row 1: column `code` is not text.*columns here: content"
-    ):
-        list(seeds.find_seeds(settings))
+    table = datasets.Dataset.from_list(rows)
+    for part in range(2):  # in two files
+        piece = table.shard(2, part, contiguous=True)
+        path = str(tmp_path / f"train-{part}.{form}")
+        piece.to_parquet(path) if form == "parquet" else piece.to_json(path)
+
+    def found(**keys: str) -> list[str | None]:
+        dataset = {"path": str(tmp_path)} | keys
+        settings = Seeds.model_validate({"datasets": [dataset], "allow": ["mit", "apache-2.0"]})
+        return [
+            one if isinstance(one, str) else one["license"] for one in seeds.find_seeds(settings)
+        ]
+
+    unknown = "file: licence unknown"
+    assert found() == ["mit", "file: licence gpl-3.0", "file: no text", unknown]
+    assert found(license="licenses") == [
+        "mit and apache-2.0", "file: licence mit and gpl-3.0", "file: no text", unknown,
+    ]  # fmt: skip
+    with pytest.raises(InputError, match=r"no column `code`; .* `text` \(columns here: content"):
+        found(text="code")
+    with pytest.raises(InputError, match="no column `lic`; name the right one in `license`"):
+        found(license="lic")
+    with pytest.raises(InputError, match=r"seeds.datasets: .*Bad split: dev"):
+        found(split="dev")
 
 
 def test_folders_that_are_not_there_or_hold_no_python(tmp_path: Path) -> None:
@@ -202,4 +249,5 @@ def test_licences_are_told_by_their_text() -> None:
     assert license_of(MIT.encode()) == "mit"
     assert license_of(b"Apache License\n   Version 2.0, January 2004") == "apache-2.0"
     assert license_of(b"SPDX-License-Identifier: BSD-3-Clause") == "bsd-3-clause"
+    assert license_of(b"# SPDX-License-Identifier: GPL-2.0 OR  MIT\n") == "gpl-2.0 or mit"
     assert license_of(b"All rights reserved.") is None

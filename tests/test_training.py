@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from codedpo_plugin import curves, plan, shapes, training
+from codedpo_plugin import axolotl_args, curves, plan, shapes, training
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Recipe
 
@@ -196,3 +196,49 @@ def test_llamafactory_data_is_found_by_its_list(built: Recipe, tmp_path: Path) -
         training_data.load(llamafactory(built, tmp_path, dataset="codedpo_dp"))
     with pytest.raises(InputError, match="not a ranking dataset"):
         training_data.load(llamafactory(built, tmp_path, dataset="codedpo_kto"))
+
+
+@pytest.mark.parametrize(
+    ("form", "row", "message"),
+    [
+        ({"formatting": "openai"}, {}, "a system prompt into every row"),
+        ({"formatting": "sharegpt"}, {"chosen": [{"value": "c"}]}, "drops every row of lists"),
+        ({}, {"prompt": [{"role": "user", "content": "p"}]}, "drops every row of messages"),
+        ({"ranking": False, "columns": {"prompt": "prompt", "response": "chosen", "kto_tag": "rejected"}},
+         {"rejected": "true"}, "must be true or false"),
+        ({"file_name": None, "script_url": "x"}, {}, "neither file_name nor hf_hub_url"),
+    ],
+)  # fmt: skip
+def test_rows_that_llamafactory_would_misread(
+    form: dict[str, Any], row: dict[str, Any], message: str, built: Recipe, tmp_path: Path
+) -> None:
+    pytest.importorskip("datasets", reason="pip install 'codedpo[train]'")
+    from codedpo_plugin import training_data
+
+    columns = {name: name for name in ("prompt", "chosen", "rejected")}
+    entry = {"file_name": "rows.jsonl", "ranking": True, "columns": columns} | form
+    info = {"mine": {key: value for key, value in entry.items() if value is not None}}
+    text_of(tmp_path / "dataset_info.json", json.dumps(info))
+    text_of(
+        tmp_path / "rows.jsonl", json.dumps({"prompt": "p", "chosen": "c", "rejected": "r"} | row)
+    )
+    keys = {"dataset_dir": str(tmp_path), "dataset": "mine"} | (
+        {} if entry["ranking"] else {"stage": "kto"}
+    )
+    with pytest.raises(InputError, match=message):
+        training_data.load(llamafactory(built, tmp_path, **keys))
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"datasset": "x"}, "codedpo.datasset: unknown key; did you mean 'dataset'?"),
+        ({"zzz": "x"}, "valid keys: dataset, recipe, config"),
+        ({"dataset": "x", "recipe": "y"}, "codedpo: give one of"),
+        ({"dataset": "x", "config": "dpoo"}, "codedpo.config: Input should be"),
+    ],
+)
+def test_a_wrong_section_for_axolotl_is_named(section: dict[str, str], message: str) -> None:
+    with pytest.raises(InputError) as raised:
+        axolotl_args.section_of({"rl": "dpo", "codedpo": section})
+    assert message in str(raised.value)

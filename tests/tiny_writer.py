@@ -13,9 +13,9 @@ from codedpo_plugin.shards import Row
 
 def lessons(seeds: list[Row]) -> list[tuple[str, str]]:
     """(prompt, completion) for every step from these seeds, one exercise for each."""
-    concepts, problem, solution, test = (
+    concepts, problem, solution, test, inputs = (
         prompts.load(f"{name}-v1", "code", "concepts", "prompt")
-        for name in ("concepts", "problem", "solution", "test")
+        for name in ("concepts", "problem", "solution", "test", "inputs")
     )
     pairs = []
     for seed, exercise in zip(seeds, EXERCISES, strict=True):
@@ -25,6 +25,8 @@ def lessons(seeds: list[Row]) -> list[tuple[str, str]]:
         pairs.append((problem.fill(concepts=exercise.concepts), exercise.problem()))
         pairs += [(solution.fill(**row), fenced(program)) for program in exercise.solutions]
         pairs.append((test.fill(**row), fenced("\n".join(exercise.tests))))
+        calls = [one.removeprefix("assert ").partition(" == ")[0] for one in exercise.tests]
+        pairs.append((inputs.fill(**row), fenced("\n".join(calls))))
     return [(asked.strip(), said) for asked, said in pairs]
 
 

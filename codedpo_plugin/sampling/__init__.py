@@ -8,7 +8,7 @@ was, and the same call on a finished cache needs no model at all.
 """
 
 from codedpo_plugin.sampling.asks import Ask, Sample, Usage
-from codedpo_plugin.sampling.cache import Cache
+from codedpo_plugin.sampling.cache import CACHE, Cache
 from codedpo_plugin.sampling.sample import sample
 
-__all__ = ["Ask", "Cache", "Sample", "Usage", "sample"]
+__all__ = ["CACHE", "Ask", "Cache", "Sample", "Usage", "sample"]

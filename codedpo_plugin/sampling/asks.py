@@ -27,7 +27,8 @@ class Ask:
 
     def request(self, settings: Sampling) -> str:
         """A hash of all that decides how the samples are distributed; the `n` does not."""
-        sent = settings.model_dump(include={"temperature", "top_p", "max_tokens", "stop"})
+        names = ("temperature", "top_p", "max_tokens", "stop")
+        sent = {name: getattr(settings, name) for name in names}
         parts = [_identity(settings), self.prompt, sent, settings.extra_body]
         text = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:20]

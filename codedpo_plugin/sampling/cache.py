@@ -15,6 +15,8 @@ from codedpo_plugin.errors import InfrastructureError, InputError
 from codedpo_plugin.recipe import Sampling
 from codedpo_plugin.sampling.asks import Ask, Reply, Sample
 
+CACHE = "samples.sqlite"  # in a run folder
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS samples (
     key TEXT, role TEXT, request TEXT, position INTEGER, text TEXT, finish_reason TEXT,

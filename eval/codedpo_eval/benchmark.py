@@ -10,9 +10,10 @@ import importlib
 import json
 import os
 import urllib.request
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -22,6 +23,7 @@ from codedpo_plugin.errors import InputError
 Message = dict[str, str]  # role, content
 Prompt = str | list[Message]
 Located = tuple[str, dict[str, Any]]  # "FILE, line N", and the row there
+Choice = tuple[tuple[str, str], ...]  # names and values, such as ("start_date", "2024-08-01")
 Grader = Callable[["Task", list[str]], list[Verdict]]
 
 KINDS = {
@@ -63,6 +65,8 @@ class Benchmark:
     version: str | None
     """None: no version known to us."""
     tasks: tuple[Task, ...]
+    choice: "Choice" = ()
+    """Which of the file's tasks these are."""
 
     @property
     def plus(self) -> bool:
@@ -78,6 +82,7 @@ class Benchmark:
             "sha256": self.sha256,
             "md5": self.md5,
             "tasks": len(self.tasks),
+            "choice": dict(self.choice),
         }
 
 
@@ -88,7 +93,7 @@ class Kind(Protocol):
     by each value, and `calls(task)`: calls to time programs on, as source.
     """
 
-    def tasks(self, rows: list[Located], name: str) -> list[Task]:
+    def tasks(self, rows: Iterable[Located], name: str) -> list[Task]:
         """The tasks of a file; `InputError` names the place of a wrong row."""
 
     def ask(self, task: Task, style: str) -> tuple[Prompt, list[str]]:
@@ -135,7 +140,7 @@ KNOWN = {
     "mbpp": _MBPP,
     "mbpp+": _MBPP,
     "ds1000": _Known(
-        "ds1000", "ds1000.jsonl.gz", f"{_HUB}/xlang-ai/DS-1000/resolve/main/test.jsonl"
+        "ds1000", "ds1000.jsonl.gz", f"{_HUB}/xlangai/DS-1000/resolve/main/test.jsonl"
     ),
     "livecodebench": _Known("livecodebench", "livecodebench.jsonl", ""),
 }
@@ -147,17 +152,28 @@ _VERSIONS = {  # md5 of the unpacked file
 }
 
 
-def load(name: str, data: Path | None = None) -> Benchmark:
+def load(name: str, data: Path | None = None, choice: Choice = ()) -> Benchmark:
     """A benchmark by name, or a user's own file.
 
     Args:
         name: a key of `KNOWN`, or the path of a JSONL file with `task_id`, `prompt`, `entry_point`
             and `tests`.
         data: the file of a benchmark that is known by name.
+        choice: of its tasks, which; what there is to choose by is known to the kind (`choose`).
 
     Raises:
-        InputError: there is no such benchmark or file, or a row of it is wrong.
+        InputError: there is no such benchmark or file, a row of it is wrong, or no task is left.
     """
+    benchmark = _load(name, data)
+    if not choice:
+        return benchmark
+    choose = getattr(kind_module(benchmark.kind), "choose", None)
+    if choose is None:
+        raise InputError(f"{name}: has no {', '.join(dict(choice))} to choose tasks by")
+    return replace(benchmark, tasks=choose(benchmark, **dict(choice)), choice=choice)
+
+
+def _load(name: str, data: Path | None) -> Benchmark:
     if name in KNOWN:
         return _loaded(name, KNOWN[name].kind, data or _found(KNOWN[name]))
     path = Path(name)
@@ -175,31 +191,44 @@ def kind_module(kind: str) -> Any:
 
 
 def _loaded(name: str, kind: str, path: Path) -> Benchmark:
-    content = _unpacked(path)
-    rows = [
-        (f"{path}, line {number}", _row(line, f"{path}, line {number}"))
-        for number, line in enumerate(content.splitlines(), 1)
-        if line.strip()
-    ]
-    if not rows:
+    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+    places: list[str] = []
+
+    def rows() -> Iterator[Located]:
+        """One after another: a release of LiveCodeBench is too large to be held."""
+        for number, line in enumerate(lines(path), 1):
+            md5.update(line)
+            sha256.update(line)
+            if line.strip():
+                places.append(f"{path}, line {number}")
+                yield places[-1], _row(line, places[-1])
+
+    tasks = kind_module(kind).tasks(rows(), name)
+    if not tasks:
         raise InputError(f"{path}: it has no rows")
-    tasks = kind_module(kind).tasks(rows, name)
-    places = dict[str, str]()
-    for (place, _), task in zip(rows, tasks, strict=False):
-        if task.task_id in places:
-            raise InputError(f"{place}: task {task.task_id!r} is also at {places[task.task_id]}")
-        places[task.task_id] = place
-    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    sha256 = hashlib.sha256(content).hexdigest()
-    version = _VERSIONS.get(md5)
-    return Benchmark(name, kind, path, sha256, md5, version, tuple(tasks))
+    known = dict[str, str]()
+    for place, task in zip(places, tasks, strict=False):
+        if task.task_id in known:
+            raise InputError(f"{place}: task {task.task_id!r} is also at {known[task.task_id]}")
+        known[task.task_id] = place
+    version = _VERSIONS.get(md5.hexdigest())
+    return Benchmark(
+        name, kind, path, sha256.hexdigest(), md5.hexdigest(), version, tuple(tasks)
+    )  # fmt: skip
 
 
-def _unpacked(path: Path) -> bytes:
+def lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file, unpacked if it is packed.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-    except (OSError, EOFError, gzip.BadGzipFile) as error:
+        with open(path, "rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            yield from gzip.open(file) if packed else file
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
 
 

@@ -3,17 +3,20 @@
 Heavy modules are imported by the commands that need them.
 """
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from codedpo_eval import cli_others
 from codedpo_plugin.errors import InputError
 
 if TYPE_CHECKING:
-    from codedpo_eval.benchmark import Benchmark
+    from codedpo_eval.benchmark import Benchmark, Choice
     from codedpo_eval.grade import Job
+    from codedpo_eval.verdict import GradeSettings
     from codedpo_plugin.recipe import Sampling
 
 app = typer.Typer(
@@ -43,6 +46,14 @@ TopP = Annotated[float, typer.Option(help="Nucleus of the distribution that is s
 MaxTokens = Annotated[int, typer.Option(min=1, help="Longest answer.")]
 Style = Annotated[str, typer.Option(help="chat (instruct models) or completion (base models).")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; one for each core.")]
+StartDate = Annotated[
+    str | None, typer.Option(help="Only problems from this day on: YYYY-MM-DD (livecodebench).")
+]
+EndDate = Annotated[str | None, typer.Option(help="Only problems up to this day.")]
+Python = Annotated[
+    str | None,
+    typer.Option(help="Interpreter for ds1000, if not the one that `codedpo eval setup` made."),
+]
 Seconds = Annotated[float, typer.Option(help="CPU seconds that a test may use at least.")]
 
 
@@ -62,11 +73,15 @@ def run(
     style: Style = "chat",
     workers: Workers = None,
     seconds: Seconds = 2.0,
+    start_date: StartDate = None,
+    end_date: EndDate = None,
+    python: Python = None,
 ) -> None:
     """Generate, grade and report; goes on where it was stopped."""
     settings = _sampling(model, backend, base_url, api_key_env, temperature, top_p, max_tokens)
-    _generate(_load(benchmark, data), settings, style, n, out)
-    _grade(benchmark, data, out, seconds, workers)
+    choice = _choice(start_date, end_date)
+    _generate(_load(benchmark, data, choice), settings, style, n, out)
+    _grade(benchmark, data, choice, out, seconds, python, workers)
 
 
 @app.command()
@@ -83,10 +98,13 @@ def generate(
     top_p: TopP = 0.95,
     max_tokens: MaxTokens = 2048,
     style: Style = "chat",
+    start_date: StartDate = None,
+    end_date: EndDate = None,
 ) -> None:
     """Sample a model's answers: RUN/samples.jsonl."""
     settings = _sampling(model, backend, base_url, api_key_env, temperature, top_p, max_tokens)
-    _generate(_load(benchmark, data), settings, style, n, out)
+    choice = _choice(start_date, end_date)
+    _generate(_load(benchmark, data, choice), settings, style, n, out)
 
 
 @app.command()
@@ -99,10 +117,23 @@ def grade(
     data: Data = None,
     workers: Workers = None,
     seconds: Seconds = 2.0,
+    start_date: StartDate = None,
+    end_date: EndDate = None,
+    python: Python = None,
+    grader: Annotated[
+        str, typer.Option(help="codedpo, or evalplus: HumanEval(+) and MBPP(+) as it has them.")
+    ] = "codedpo",
+    evalplus_python: Annotated[
+        Path, typer.Option(help="The interpreter of an environment with evalplus.")
+    ] = Path(sys.executable),
 ) -> None:
     """Grade samples, and report: verdicts.jsonl, report.json, report.md, report.html."""
-    _load(benchmark, data)
-    _grade(benchmark, data, out, seconds, workers, samples)
+    choice = _choice(start_date, end_date)
+    _load(benchmark, data, choice)
+    if grader not in ("codedpo", "evalplus"):
+        raise InputError(f"--grader {grader}: codedpo or evalplus")
+    evalplus = evalplus_python if grader == "evalplus" else None
+    _grade(benchmark, data, choice, out, seconds, python, workers, samples, evalplus)
 
 
 RunBefore = Annotated[Path, typer.Argument(metavar="RUN_A", help="Graded run: before.")]
@@ -150,15 +181,21 @@ def speedup(
 
 @app.command("self-test")
 def self_test(
-    benchmark: Name, data: Data = None, workers: Workers = None, seconds: Seconds = 2.0
+    benchmark: Name,
+    data: Data = None,
+    workers: Workers = None,
+    seconds: Seconds = 2.0,
+    python: Python = None,
 ) -> None:
     """Grade the benchmark's own reference solutions: what fails cannot be measured here."""
     from codedpo_eval import self_test as module
-    from codedpo_eval.verdict import GradeSettings
 
-    console, settings = _console(), GradeSettings(seconds=seconds)
-    found = module.run(_load(benchmark, data), data, settings, workers, console)
+    console, loaded = _console(), _load(benchmark, data)
+    settings = _settings(loaded, seconds, python)
+    found = module.run(loaded, data, settings, workers, console)
     console.print(f"self-test: {found['passed']} of {found['tasks']} reference solutions pass")
+    for why, number in found["ungraded"].items():
+        console.print(f"  {number} tasks cannot be graded here: {why}", markup=False)
     for task_id, why in found["failed"].items():
         console.print(f"  {task_id}: {why}", markup=False)
 
@@ -187,6 +224,10 @@ def _compare(
         measured = Protocol(runs=runs, rounds=rounds, pairing=pairing)  # type: ignore[arg-type]
     benchmark = _load(name or report.load(before)["benchmark"]["source"], data)
     return module.compare(before, after, benchmark, out, measured, _console())
+
+
+app.command()(cli_others.export)
+app.command()(cli_others.setup)
 
 
 def _sampling(
@@ -219,10 +260,15 @@ def _sampling(
         raise InputError(f"--{name}: {first['msg']}") from None
 
 
-def _load(name: str, data: Path | None) -> "Benchmark":
+def _choice(start_date: str | None, end_date: str | None) -> "Choice":
+    given = {"start_date": start_date, "end_date": end_date}
+    return tuple((name, day) for name, day in given.items() if day)
+
+
+def _load(name: str, data: Path | None, choice: "Choice" = ()) -> "Benchmark":
     from codedpo_eval.benchmark import load
 
-    benchmark = load(name, data)
+    benchmark = load(name, data, choice)
     known = benchmark.version or (
         "no version that is known here" if benchmark.kind != "own" else ""
     )
@@ -246,31 +292,54 @@ def _generate(benchmark: "Benchmark", settings: "Sampling", style: str, n: int, 
 def _grade(
     name: str,
     data: Path | None,
+    choice: "Choice",
     out: Path,
     seconds: float,
+    python: str | None,
     workers: int | None,
     given: Path | None = None,
+    evalplus: Path | None = None,
 ) -> None:
     from codedpo_eval import grade as module
     from codedpo_eval import report as reports
     from codedpo_eval import samples, self_test
     from codedpo_eval.benchmark import load
-    from codedpo_eval.verdict import GradeSettings
 
-    benchmark, console = load(name, data), _console()
+    benchmark, console = load(name, data, choice), _console()
     found = samples.read(given or out / samples.FILE, benchmark)
     if given:
         samples.write(out / samples.FILE, found.rows)
     for notice in found.notices:
         console.print(f"samples: {notice}", style="yellow", markup=False)
-    settings = GradeSettings(seconds=seconds)
-    job: Job = module.Job(name, data, out, settings)
-    verdicts = module.grade(job, workers, console)
-    report = reports.summarise(benchmark, found, verdicts, settings, name)
-    report["self_test"] = self_test.known(benchmark, settings)
+    settings = _settings(benchmark, seconds, python)
+    if evalplus:
+        from codedpo_eval import evalplus_grader
+
+        verdicts = evalplus_grader.run(benchmark, found, out, evalplus, workers, console)
+    else:
+        job: Job = module.Job(name, data, out, settings, choice)
+        verdicts = module.grade(job, workers, console)
+    grader = verdicts[0]["key"] if evalplus else "codedpo"
+    tested = self_test.known(benchmark, settings)
+    if tested is None and settings.options:
+        console.print("the reference solutions first, once for this environment")
+        tested = self_test.run(benchmark, data, settings, workers, console)
+    report = reports.summarise(benchmark, found, verdicts, settings, name, tested, grader)
     reports.write(out, report)
     reports.print_tables(report, console)
     console.print(str(out / "report.html"), markup=False)
+
+
+def _settings(benchmark: "Benchmark", seconds: float, python: str | None) -> "GradeSettings":
+    from codedpo_eval.benchmark import kind_module
+    from codedpo_eval.verdict import GradeSettings
+
+    options = getattr(kind_module(benchmark.kind), "options", None)
+    if options:
+        return GradeSettings(seconds=seconds, options=options(python))
+    if python:
+        raise InputError(f"--python: {benchmark.name} needs no other interpreter than this one")
+    return GradeSettings(seconds=seconds)
 
 
 def _console() -> Console:

@@ -10,7 +10,7 @@ import json
 import marshal
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ _COMPARING = 10.0  # CPU seconds that comparing two long values may take
 _LONG = 20_000  # characters of a value beyond which comparing it has a time limit
 
 
-def tasks(rows: list[Located], name: str) -> list[Task]:
+def tasks(rows: Iterable[Located], name: str) -> list[Task]:
     """Check the rows.
 
     Raises:
@@ -196,7 +196,8 @@ class _Task:
             if status == PASS or (status == "not_run" and outcome != "not_run"):
                 status, error = outcome, why
             failed.append(test)
-        status = "timeout" if status == "not_run" else status
+        if status == "not_run":  # its budget was used up; or, with a reason, the machine was
+            status = "crashed" if error else "timeout"
         seconds = sum(reply.seconds for reply in replies)
         return Verdict(status, None, tuple(failed[:_TOLD]), seconds, True, error)
 

@@ -7,11 +7,13 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from codedpo_eval.speedup import RATIO, by_run
 from codedpo_plugin.plots import STYLE, WIDTH, svg
 from codedpo_plugin.shards import Row
 
+_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.8, 1, 1.25, 1.5, 2, 3, 5, 10, 20, 50, 100, 1000)
 _BEFORE, _AFTER, _CONTROL = "#e69f00", "#2f8fce", "#7a7a7a"
 
 
@@ -99,8 +101,10 @@ def _ordered(axes: Axes, rows: Sequence[Row]) -> None:
 
 def _log_axis(axes: Axes) -> None:
     axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.set_yticks([tick for tick in _TICKS if low <= tick <= high], minor=False)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}\u00d7")
-    axes.yaxis.set_minor_formatter("")
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.axhline(1, color="#24292f", linewidth=0.8)
     for ratio in (RATIO, 1 / RATIO):
         axes.axhline(ratio, color="#24292f", linewidth=0.8, linestyle=":")

@@ -11,7 +11,7 @@
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,7 +29,7 @@ _LONGEST = 1_000_000  # characters of a program or test
 _TOLD = 20  # failed tests that a verdict names
 
 
-def tasks(rows: list[Located], name: str) -> list[Task]:
+def tasks(rows: Iterable[Located], name: str) -> list[Task]:
     """Check the rows.
 
     Raises:
@@ -119,4 +119,4 @@ def _verdict(task: Task, one: str, sandbox: Sandbox) -> Verdict:
     )
 
 
-_STATUS = {"failed": "fail", "not_run": "fail"}
+_STATUS = {"failed": "fail", "not_run": "crashed"}

@@ -26,26 +26,30 @@ def _cell(text: str) -> str:
 def run_page(run: Path, report: dict[str, Any]) -> str:
     """The page of a run."""
     from codedpo_eval import figures
-    from codedpo_eval.report import facts, tables
+    from codedpo_eval.report import facts, tables, tiles
 
     title = f"codedpo eval: {report['benchmark']['name']}"
-    return page(title, run.name, tables(report), facts(report), [figures.scores(report)])
+    drawn = [figures.scores(report)]
+    return page(title, run.name, tiles(report), tables(report), facts(report), drawn)
 
 
 def page(
     title: str,
     about: str,
+    tiles: Mapping[str, str],
     tables: Iterable[Rows],
     facts: Mapping[str, str],
     figures: Iterable[str] = (),
 ) -> str:
-    """A page of tables, facts and figures (SVG)."""
+    """A page: tiles and facts (name -> text), tables, figures (SVG)."""
     template = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
     return string.Template(template).substitute(
         style=style(),
         title=escaped(title),
         about=escaped(about),
-        tiles="",
+        tiles="".join(
+            f"<div><b>{escaped(value)}</b>{escaped(name)}</div>" for name, value in tiles.items()
+        ),
         tables="\n".join(map(html_table, tables)),
         facts=html_table(Rows(("", ""), list(facts.items())), "text"),
         figures="\n".join(f"<figure>{figure}</figure>" for figure in figures),

@@ -3,6 +3,7 @@
 import json
 import platform
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from codedpo_eval.benchmark import Benchmark, kind_module
 from codedpo_eval.generate import facts_of
 from codedpo_eval.metrics import Interval, pass_at
 from codedpo_eval.samples import Samples
-from codedpo_eval.verdict import PASS, GradeSettings
+from codedpo_eval.verdict import PASS, UNGRADED, GradeSettings
 from codedpo_plugin import __version__
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.shards import Row, key_of, replacing
@@ -30,12 +31,25 @@ def summarise(
     verdicts: list[Row],
     settings: GradeSettings,
     source: str,
+    self_test: dict[str, Any] | None = None,
     grader: str = "codedpo",
 ) -> Report:
-    """All figures of a run, as plain values; `source` is what the benchmark was asked for as."""
+    """All figures of a run, as plain values; `source` is what the benchmark was asked for as,
+    `self_test` what is known of its reference solutions.
+    """
     judged = ["base", "plus"] if benchmark.plus else ["base"]
+    ungraded = {row["task_id"]: row["error"] for row in verdicts if row["base"] == UNGRADED}
+    facts = benchmark.facts()
+    graded = tuple(task for task in benchmark.tasks if task.task_id not in ungraded)
+    if not graded:
+        raise InputError(
+            f"{benchmark.name}: no task can be graded here: {Counter(ungraded.values())}"
+        )
+    benchmark = replace(benchmark, tasks=graded)
     return {
-        "benchmark": benchmark.facts() | {"source": source},
+        "benchmark": facts | {"source": source},
+        "graded_tasks": len(graded),
+        "ungraded": dict(Counter(ungraded.values()).most_common()),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"codedpo": __version__, "python": platform.python_version()},
         "machine": platform.platform(),
@@ -53,7 +67,8 @@ def summarise(
         "retried": sum(row["retried"] for row in verdicts),
         "unsealed": sum(not row["sealed"] for row in verdicts),
         "cpu_seconds": sum(row["seconds"] for row in verdicts),
-        "subsets": _subsets(benchmark, verdicts),
+        "subsets": _subsets(benchmark, verdicts, self_test),
+        "self_test": self_test,
     }
 
 
@@ -68,8 +83,12 @@ def _pass_at_k(
     return pass_at([(number[name], right[name]) for name in names], least)
 
 
-def _subsets(benchmark: Benchmark, verdicts: list[Row]) -> dict[str, dict[str, Any]]:
-    """pass@1 by what the kind of benchmark tells its tasks apart with, such as the library."""
+def _subsets(
+    benchmark: Benchmark, verdicts: list[Row], self_test: dict[str, Any] | None
+) -> dict[str, dict[str, Any]]:
+    """pass@1 by what the kind of benchmark tells its tasks apart with, such as the library; and how
+    many of their references pass.
+    """
     tell = getattr(kind_module(benchmark.kind), "subsets", None)
     if tell is None:
         return {}
@@ -80,7 +99,9 @@ def _subsets(benchmark: Benchmark, verdicts: list[Row]) -> dict[str, dict[str, A
     last = "plus" if benchmark.plus else "base"
     return {
         what: {
-            value: {"tasks": len(tasks)} | _pass_at_k(benchmark, verdicts, last, tasks)
+            value: {"tasks": len(tasks)}
+            | ({"references": len(tasks - self_test["failed"].keys())} if self_test else {})
+            | _pass_at_k(benchmark, verdicts, last, tasks)
             for value, tasks in sorted(values.items())
         }
         for what, values in groups.items()
@@ -153,23 +174,37 @@ def tables(report: Report) -> list[Rows]:
     """pass@k; statuses; by subset."""
     found, name = report["pass_at_k"], report["benchmark"]["name"]
     kinds = {"base": name.removesuffix("+"), "plus": name}
-    ks = list(found["base"])
-    scores = [
-        (kinds[kind], str(report["benchmark"]["tasks"]), *(percent(values[k]) for k in ks))
-        for kind, values in found.items()
-    ]
+    scores = [(k, *(percent(values[k]) for values in found.values())) for k in found["base"]]
     statuses = [
         (status, *(f"{report['statuses'][kind].get(status, 0):,}" for kind in found))
         for status in sorted({s for kind in found for s in report["statuses"][kind]})
     ]
+    title = f"Score, % of {report['graded_tasks']} tasks [95 %]"
     parts = [
-        Rows(("Score, % [95 %]", "tasks", *ks), scores),
+        Rows((title, *(kinds[kind] for kind in found)), scores),
         Rows(("Samples", *(kinds[kind] for kind in found)), statuses),
     ]
-    for what, values in report["subsets"].items():
-        lines = [(value, str(of["tasks"]), percent(of["pass@1"])) for value, of in values.items()]
-        parts.append(Rows((what.capitalize(), "tasks", "pass@1"), lines))
-    return parts
+    if others := report.get("other_graders"):
+        lines = [
+            (k, *(f"{100 * one['pass_at_k'][k]:.1f}" for one in others))
+            for k in others[0]["pass_at_k"]
+        ]
+        parts.append(Rows(("The same samples", *(one["grader"] for one in others)), lines))
+    if report["ungraded"]:
+        reasons = [(why, str(number)) for why, number in report["ungraded"].items()]
+        parts.append(Rows(("Not graded here, not in the score", "tasks"), reasons))
+    return parts + [_subset_table(what, values) for what, values in report["subsets"].items()]
+
+
+def _subset_table(what: str, values: dict[str, dict[str, Any]]) -> Rows:
+    """pass@1 by subset, and how many references pass, where that is known."""
+    tested = [name for name in ("references",) if all(name in of for of in values.values())]
+    lines = [
+        (value, str(of["tasks"]), percent(of["pass@1"]), *(str(of[name]) for name in tested))
+        for value, of in values.items()
+    ]
+    heads = ["references that pass" for _ in tested]
+    return Rows((what.capitalize(), "tasks", "pass@1", *heads), lines)
 
 
 def facts(report: Report) -> dict[str, str]:
@@ -181,6 +216,10 @@ def facts(report: Report) -> dict[str, str]:
         "grader": f"{report['grader']}; {report['cpu_seconds']:,.1f} CPU seconds; "
         f"{report['retried']} retried alone",
     }
+    if benchmark["choice"]:
+        told["tasks"] = ", ".join(f"{name} {value}" for name, value in benchmark["choice"].items())
+    for name, value in report["settings"]["options"]:
+        told[name] = value
     if report["unsealed"]:
         told["unsealed"] = f"{report['unsealed']} samples ran with tests that trust their process"
     if sampled:
@@ -199,6 +238,20 @@ def facts(report: Report) -> dict[str, str]:
             + (f"; not: {', '.join(test['failed'][:10])}" if test["failed"] else "")
         )
     return told
+
+
+def tiles(report: Report) -> dict[str, str]:
+    """The numbers that a reader wants first."""
+    found, name = report["pass_at_k"], report["benchmark"]["name"]
+    names = {"base": name.removesuffix("+"), "plus": name}
+    shown = {
+        f"pass@1, {names[kind]}": f"{100 * values['pass@1'][0]:.1f} %"
+        for kind, values in found.items()
+    }
+    return shown | {
+        "tasks": f"{report['graded_tasks']:,}",
+        "samples": f"{report['samples']['rows']:,}",
+    }
 
 
 def print_tables(report: Report, console: Console) -> None:

@@ -4,6 +4,7 @@ What fails here cannot be measured on this machine, whatever a model writes. The
 with the ground truth, and reports of this benchmark file with the same settings show it.
 """
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from codedpo_eval import grade, samples
 from codedpo_eval.benchmark import Benchmark, cache_folder
-from codedpo_eval.verdict import PASS, GradeSettings
+from codedpo_eval.verdict import PASS, UNGRADED, GradeSettings
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.shards import key_of
 
@@ -26,7 +27,8 @@ def run(
     """Grade the reference solutions; verdicts are kept, so a second run is quick.
 
     Returns:
-        `tasks` (with a reference), `passed` (how many), `failed` (task id -> what happened).
+        `tasks` (with a reference, that can be graded here), `passed` (how many), `failed` (task id
+        -> what happened), `ungraded` (why not -> tasks).
 
     Raises:
         InputError: the benchmark has no reference solutions.
@@ -50,11 +52,18 @@ def run(
 def known(benchmark: Benchmark, settings: GradeSettings) -> dict[str, Any] | None:
     """What the last self-test of this benchmark with these settings found; None: there was none."""
     rows = list(grade.read(_folder(benchmark, settings) / grade.FILE))
+    ungraded = Counter(row["error"] for row in rows if row["base"] == UNGRADED)
+    rows = [row for row in rows if row["base"] != UNGRADED]
     last = "plus" if benchmark.plus else "base"
     failed = {row["task_id"]: f"{row[last]}: {row['error']}" for row in rows if row[last] != PASS}
-    return (
-        {"tasks": len(rows), "passed": len(rows) - len(failed), "failed": failed} if rows else None
-    )
+    if not rows:
+        return None
+    return {
+        "tasks": len(rows),
+        "passed": len(rows) - len(failed),
+        "failed": failed,
+        "ungraded": dict(ungraded.most_common()),
+    }
 
 
 def _folder(benchmark: Benchmark, settings: GradeSettings) -> Path:

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 PASS = "pass"
+UNGRADED = "ungraded"
 
 STATUSES = {
     PASS: "all tests held",
@@ -13,6 +14,7 @@ STATUSES = {
     "memory": "ran out of its memory",
     "crashed": "its process died",
     "missing": "no sample of this task was given",
+    UNGRADED: "nothing can be said of this task here (`error` says why): it is left out of scores",
 }
 
 

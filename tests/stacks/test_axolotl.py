@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,10 @@ def test_a_recipe_is_built_and_then_reused(built: Recipe, model: Path, tmp_path:
     before = (output / "report.json").stat().st_mtime_ns
     build_once(recipe)
     assert (output / "report.json").stat().st_mtime_ns == before
+    shutil.rmtree(output / "dataset")
+    build_once(recipe)
+    assert (output / "dataset" / "dpo" / "train.jsonl").exists()
+    before = (output / "report.json").stat().st_mtime_ns
     rows = built.candidates[0].read_text()
     recipe.write_text(f"candidates: {tmp_path / 'other.jsonl'}\noutput: {output}\n")
     (tmp_path / "other.jsonl").write_text(rows.replace("hopeless", "hapless"))
@@ -118,7 +123,10 @@ def test_the_plugin_returns_messages_of_both_splits(built: Recipe) -> None:
     [
         ({"rl": "dpo"}, "no `codedpo` section"),
         ({"rl": "orpo", "codedpo": {"dataset": "x"}}, "dpo and kto"),
-        ({"rl": "dpo", "codedpo": {"datasset": "x"}}, "codedpo.datasset"),
+        (
+            {"rl": "dpo", "codedpo": {"datasset": "x"}},
+            "codedpo.datasset: unknown key; did you mean 'dataset'",
+        ),
         ({"rl": "dpo", "codedpo": {"dataset": "x"}, "datasets": [{"path": "y"}]}, "remove"),
     ],
 )
@@ -131,7 +139,7 @@ def test_a_wrong_section_is_seen_by_the_user(model: Path, tmp_path: Path) -> Non
     path = recipe_file(tmp_path, "dpo.yaml", base_model=str(model), codedpo={"datasset": "x"})
     done = axolotl("train", str(path))
     assert done.returncode != 0
-    assert "codedpo.datasset" in done.stdout + done.stderr
+    assert "did you mean 'dataset'" in done.stdout + done.stderr
 
 
 def test_axolotl_has_the_command(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
-"""The first half of a build: seeds -> problems -> candidates, for those who have no candidates.
+"""What the first half of a build (seeds -> problems -> candidates) leaves on disk.
 
-Each stage writes `RUN/STAGE/STAGE.jsonl` and, when that is whole, a manifest beside it: the key of
-what it was made from, how many rows were read and kept, and why the others were dropped. A stage
-with the wanted key is finished. What a model has written is in the cache (`RUN/samples.sqlite`), so
-a stage that was stopped asks for nothing twice.
+Each stage writes its rows as JSONL in `RUN/STAGE` and, when these are whole, a manifest beside
+them: the key of what they were made from, how many were kept, and why the others were dropped. A
+stage with the wanted key is finished. What a model has written is in the cache
+(`RUN/samples.sqlite`), so a stage that was stopped asks for nothing twice.
 """
 
 import json
@@ -18,7 +18,6 @@ from rich.console import Console
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.shards import Row, replacing
 
-CACHE = "samples.sqlite"
 STAGES = ("seeds", "problems", "generated")
 
 
@@ -43,10 +42,10 @@ class Tally:
 
 def finished(run: Path, stage: str, key: str) -> bool:
     """Whether a stage has been made from what is there now, with these settings."""
-    return (manifest(run, stage) or {}).get("key") == key
+    return (of(run, stage) or {}).get("key") == key
 
 
-def manifest(run: Path, stage: str) -> dict[str, Any] | None:
+def of(run: Path, stage: str) -> dict[str, Any] | None:
     """What a stage did; None while it is not finished."""
     try:
         made: dict[str, Any] = json.loads((run / stage / "manifest.json").read_text())
@@ -73,7 +72,7 @@ def write(run: Path, stage: str, file: str, rows: Iterable[Row], tally: Tally, k
 
 def summary(run: Path) -> dict[str, Any]:
     """The manifests of the stages that there are, for the report."""
-    made = {stage: manifest(run, stage) for stage in STAGES}
+    made = {stage: of(run, stage) for stage in STAGES}
     return {
         stage: {name: value for name, value in one.items() if name != "key"}
         for stage, one in made.items()
@@ -107,7 +106,7 @@ def read(run: Path, stage: str, file: str, command: str) -> list[Row]:
     Raises:
         InputError: it has not been run.
     """
-    if manifest(run, stage) is None:
+    if of(run, stage) is None:
         raise InputError(f"{run}: has no {stage} yet; run `codedpo {command}`, or `codedpo build`")
     with open(run / stage / file, encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
@@ -115,7 +114,7 @@ def read(run: Path, stage: str, file: str, command: str) -> list[Row]:
 
 def stage_key(run: Path, stage: str) -> str | None:
     """The key a finished stage was made with."""
-    key = (manifest(run, stage) or {}).get("key")
+    key = (of(run, stage) or {}).get("key")
     return str(key) if key else None
 
 
