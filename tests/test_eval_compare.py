@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import write_jsonl
 
-from codedpo_eval import speedup
+from codedpo_eval import own, speedup
 from codedpo_eval.benchmark import load
 from codedpo_eval.compare import solving
 from codedpo_eval.metrics import bootstrap, pass_at, wilson_interval
@@ -183,6 +183,6 @@ def test_calls_to_time_own_benchmarks_on(tmp_path: Path) -> None:
     rows = [{"task_id": "t", **TASK}, {"task_id": "u", **TASK, "inputs": ["total([7])"]}]
     rows.append({"task_id": "v", **TASK, "inputs": None})
     found = load(str(write_jsonl(tmp_path / "own.jsonl", rows)))
-    calls = [speedup.timing_calls(task) for task in found.tasks]
+    calls = [own.calls(task) for task in found.tasks]
     assert calls[0] == [f"total({items})" for (items,) in TASK["inputs"]]
     assert calls[1:] == [["total([7])"], ["total([1, 2])", "total([])"]]

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,16 @@ from rich.console import Console
 
 from codedpo_eval import report as reports
 from codedpo_eval import speedup as speedups
-from codedpo_eval.benchmark import Benchmark
+from codedpo_eval.benchmark import Benchmark, kind_module
 from codedpo_eval.metrics import bootstrap
 from codedpo_eval.speedup import Protocol, Sides
-from codedpo_eval.verdict import PASS
+from codedpo_eval.verdict import PASS, UNGRADED
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.shards import Row, replacing
 from codedpo_plugin.tables import Rows, rich_table
 
 FILE = "compare.json"
+_SIDES = ("before", "after")
 
 
 def compare(
@@ -52,7 +53,14 @@ def compare(
         "benchmark": benchmark.facts(),
         "before": _facts(before, runs[0]),
         "after": _facts(after, runs[1]),
-        "solving": {kind: solving(benchmark, *rows, kind) for kind in kinds},
+        "solving": {
+            kind: solving(benchmark, *rows, kind)
+            | {
+                side: run["pass_at_k"][kind]["pass@1"]
+                for side, run in zip(_SIDES, runs, strict=True)
+            }
+            for kind in kinds
+        },
         "speedup": None,
     }
     measured: list[Row] = []
@@ -90,22 +98,21 @@ def _facts(folder: Path, run: dict[str, Any]) -> dict[str, Any]:
 
 
 def solving(benchmark: Benchmark, before: list[Row], after: list[Row], kind: str) -> dict[str, Any]:
-    """pass@1 of both, their difference, and who wins which problem.
+    """The difference of pass@1, and who wins which problem.
 
     The exact test is McNemar's where each problem has one sample; with more, the sign test over
     problems whose shares of right samples differ, which is the same for one.
     """
     from scipy.stats import binomtest
 
-    shares = np.array([_shares(benchmark, rows, kind) for rows in (before, after)])
+    ungraded = {row["task_id"] for row in (*before, *after) if row[kind] == UNGRADED}
+    names = np.array([t.task_id for t in benchmark.tasks if t.task_id not in ungraded])
+    shares = np.array([_shares(names, rows, kind) for rows in (before, after)])
     change = shares[1] - shares[0]
-    names = np.array([task.task_id for task in benchmark.tasks])
     won, lost = names[change > 0].tolist(), names[change < 0].tolist()
     p = binomtest(len(won), len(won) + len(lost)).pvalue if won or lost else 1.0
     one = max(Counter(row["task_id"] for row in [*before]).values()) == 1
     return {
-        "before": [float(shares[0].mean()), *bootstrap(shares[0], np.mean)],
-        "after": [float(shares[1].mean()), *bootstrap(shares[1], np.mean)],
         "difference": [float(change.mean()), *bootstrap(change, np.mean)],
         "won": won,
         "lost": lost,
@@ -114,11 +121,11 @@ def solving(benchmark: Benchmark, before: list[Row], after: list[Row], kind: str
     }
 
 
-def _shares(benchmark: Benchmark, rows: list[Row], kind: str) -> list[float]:
+def _shares(names: Iterable[str], rows: list[Row], kind: str) -> list[float]:
     """The share of right samples of every task; 0 without samples."""
     number = Counter(row["task_id"] for row in rows)
     right = Counter(row["task_id"] for row in rows if row[kind] == PASS)
-    return [right[t.task_id] / max(number[t.task_id], 1) for t in benchmark.tasks]
+    return [right[name] / max(number[name], 1) for name in names]
 
 
 def _speedup(
@@ -130,9 +137,15 @@ def _speedup(
     protocol: Protocol,
     console: Console,
 ) -> tuple[dict[str, Any], list[Row]]:
+    calls = getattr(kind_module(benchmark.kind), "calls", None)
+    if calls is None:
+        raise InputError(
+            f"{benchmark.name}: its tasks are no functions with inputs, so no speedup can be "
+            "measured; compare with --no-timing"
+        )
     right = [_right(rows, kind) for rows in (before, after)]
     sides = [
-        Sides(task, right[0][task.task_id], right[1][task.task_id])
+        Sides(task, calls(task), right[0][task.task_id], right[1][task.task_id])
         for task in benchmark.tasks
         if task.task_id in right[0] and task.task_id in right[1]
     ]
@@ -232,7 +245,7 @@ def facts(summary: dict[str, Any]) -> dict[str, str]:
     """What fits no table."""
     benchmark = summary["benchmark"]
     told = {"benchmark": f"{benchmark['name']}, {benchmark['file']}, md5 {benchmark['md5']}"}
-    for side in ("before", "after"):
+    for side in _SIDES:
         of = summary[side]
         named = [of["run"], of["model"]] if of["model"] else [of["run"]]
         told[side] = "; ".join([", ".join(named), *of["samples"]["notices"]])

@@ -22,6 +22,7 @@ from codedpo_eval import samples
 from codedpo_eval.benchmark import Benchmark, Choice, Grader, kind_module, load
 from codedpo_eval.verdict import GradeSettings
 from codedpo_plugin.pool import Pool
+from codedpo_plugin.progress import Progress
 from codedpo_plugin.shards import Row, key_of, replacing
 
 FILE = "verdicts.jsonl"
@@ -59,7 +60,7 @@ def grade(job: Job, workers: int | None, console: Console) -> list[Row]:
         known.cache_clear()
     missing, total = list(_pending(job)), len(_benchmark(job).tasks)
     if len(missing) <= _FEW or workers == 1:
-        _here(job, _pending(job), job.settings)
+        _here(job, _pending(job), job.settings, console)
     else:
         with Pool(workers, console) as pool:
             work = functools.partial(make, job)
@@ -74,14 +75,20 @@ def make(job: Job, index: int, tick: Callable[[], None]) -> None:
     tick()
 
 
-def _here(job: Job, programs: dict[int, list[str]], settings: GradeSettings) -> None:
+def _here(
+    job: Job, programs: dict[int, list[str]], settings: GradeSettings, console: Console
+) -> None:
     """Grade in this process, one task after another."""
     if not programs:
         return
     benchmark = _benchmark(job)
-    with kind_module(benchmark.kind).grader(benchmark, settings) as grader:
-        for index, some in programs.items():
+    with (
+        kind_module(benchmark.kind).grader(benchmark, settings) as grader,
+        Progress(console, "grade", 0, len(programs)) as progress,
+    ):
+        for done, (index, some) in enumerate(programs.items(), 1):
             _append(job, index, some, grader, settings)
+            progress.update(done)
 
 
 def key(benchmark: Benchmark, task_id: str, program: str, settings: GradeSettings) -> str:
@@ -180,7 +187,7 @@ def _retry(job: Job, console: Console) -> None:
     total = sum(map(len, again.values()))
     console.print(f"grade: {total} programs used up their time; each once more, alone")
     settings = replace(job.settings, seconds=2 * job.settings.seconds)
-    _here(job, again, settings)
+    _here(job, again, settings, console)
 
 
 def _collected(job: Job) -> list[Row]:

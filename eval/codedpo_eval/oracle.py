@@ -54,8 +54,9 @@ def _special(family: str, entry_point: str) -> str:
 
 def _is_floats(text: str) -> bool:
     """Whether an encoded value is a float, or a list or tuple of floats alone, or such an array."""
-    if not set(text) & set(".eIN"):
-        return False
+    plain = not text.startswith(('{"tuple":', '{"ndarray":'))
+    if (plain and ('"' in text or text[0] in "tfn")) or not set(text) & set(".eIN"):
+        return False  # at a glance
     value = decode(text)
     if isinstance(value, list | tuple) and value:
         return all(isinstance(item, float) for item in value)

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import track
 
 from codedpo_eval import grade
-from codedpo_eval.benchmark import Task, kind_module
+from codedpo_eval.benchmark import Task
 from codedpo_eval.metrics import bootstrap, wilson_interval
 from codedpo_plugin.cores import own_core
 from codedpo_plugin.programs import keeps_state, normalised
@@ -65,9 +65,10 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Sides:
-    """Right programs of one problem, of both runs."""
+    """Right programs of one problem, of both runs, and calls to time them on."""
 
     task: Task
+    calls: list[str]
     before: list[str]
     after: list[str]
 
@@ -109,7 +110,7 @@ def _problem(sides: Sides, protocol: Protocol, sandbox: Sandbox) -> Row:
         return _equal(before)
     raced = _raced(before, after, protocol)
     texts = list(dict.fromkeys(raced.texts))
-    calls = _quick_enough(timing_calls(sides.task), texts, protocol.inputs, sandbox)
+    calls = _quick_enough(sides.calls, texts, protocol.inputs, sandbox)
     if not calls:
         return {"unmeasured": "no input on which all programs are quick enough"}
     calls = enlarge(calls, texts, sandbox)
@@ -259,17 +260,6 @@ def _over_runs(found: list[tuple[float, float]]) -> tuple[float, float]:
     within = math.sqrt(sum(error**2 for _, error in found)) / len(found)
     between = float(np.std(middles, ddof=1)) / math.sqrt(len(found)) if len(found) > 1 else 0.0
     return float(middles.mean()), max(within, between)
-
-
-def timing_calls(task: Task) -> list[str]:
-    """Calls that a task's programs can be timed on, as source.
-
-    Raises:
-        InputError: the benchmark's tasks are no functions with inputs.
-    """
-    kind = kind_module("own" if "tests" in task.row else "evalplus")
-    calls: list[str] = kind.calls(task)
-    return calls
 
 
 # -- figures --------------------------------------------------------------------------------------
