@@ -1,6 +1,6 @@
 """Whether the sandbox's outcomes are those of a fresh interpreter per cell.
 
-    python benchmarks/agree_with_python.py CANDIDATES... [--cells 5000] [--seed 0] [--seconds 5]
+    python benchmarks/agree_with_python.py CANDIDATES... [--cells 5000] [--seed 0] [--seconds 20]
 
 Draws random cells (a solution with a test) of candidate files, as many of each file. Runs each in
 the sandbox, by itself, and as `python -s -P -c "SOLUTION; TEST"` with an empty stdin and a scrubbed
@@ -14,7 +14,6 @@ import random
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +22,8 @@ from typing import Any
 from codedpo_plugin.candidates import read_file
 from codedpo_plugin.execute import execute_problem
 from codedpo_plugin.sandbox.client import Limits, Sandbox
+
+_AT_ONCE = 250  # cells between two lines of progress
 
 Cell = dict[str, Any]
 
@@ -33,25 +34,29 @@ def main() -> None:
     parser.add_argument("candidates", type=Path, nargs="+")
     parser.add_argument("--cells", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seconds", type=float, default=5.0, help="wall limit of one cell")
+    parser.add_argument("--seconds", type=float, default=20.0, help="wall limit of one cell")
     arguments = parser.parse_args()
     rng, count = random.Random(arguments.seed), arguments.cells // len(arguments.candidates)
     cells = [cell for path in arguments.candidates for cell in drawn(path, count, rng)]
-    start = time.monotonic()
-    with Sandbox(Limits()) as sandbox, Sandbox(Limits(), seed=1) as other:
-        for cell in cells:
-            cell |= sandboxed(cell, sandbox, other)
-    print(f"sandbox: {time.monotonic() - start:.0f} s", flush=True)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        plain = list(pool.map(lambda cell: plain_outcome(cell, arguments.seconds), cells))
+    rng.shuffle(cells)
     kinds: Counter[tuple[str, str]] = Counter()
-    for cell, outcome in zip(cells, plain, strict=True):
-        kinds[cell["outcome"], outcome] += 1
-        if outcome != cell["outcome"]:
-            print(f"{cell['task_id']}: sandbox {cell['outcome']} ({cell['error']}), {outcome}")
-            print(f"    {cell['test'][:150]!r}")
+    with (
+        Sandbox(Limits()) as sandbox,
+        Sandbox(Limits(), seed=1) as other,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+        for start in range(0, len(cells), _AT_ONCE):
+            some = cells[start : start + _AT_ONCE]
+            plain = pool.map(lambda cell: plain_outcome(cell, arguments.seconds), some)
+            found = [sandboxed(cell, sandbox, other) for cell in some]
+            for cell, (here, error), there in zip(some, found, plain, strict=True):
+                kinds[here, there] += 1
+                if here != there:
+                    print(f"{cell['task_id']}: sandbox {here} ({error}), fresh interpreter {there}")
+                    print(f"    {cell['test'][:150]!r}")
+            print(f"{kinds.total():,} cells", flush=True)
     for (here, there), number in sorted(kinds.items()):
-        print(f"{number:6,} {here}" + (f", in a fresh interpreter {there}" * (here != there)))
+        print(f"{number:6,} {here}" + f", in a fresh interpreter {there}" * (here != there))
 
 
 def drawn(path: Path, count: int, rng: random.Random) -> list[Cell]:
@@ -68,11 +73,11 @@ def drawn(path: Path, count: int, rng: random.Random) -> list[Cell]:
     ]
 
 
-def sandboxed(cell: Cell, sandbox: Sandbox, other: Sandbox) -> Cell:
+def sandboxed(cell: Cell, sandbox: Sandbox, other: Sandbox) -> tuple[str, str | None]:
     """The outcome and error of one cell in the sandbox."""
     row = cell | {"solutions": [cell["solution"]], "tests": [cell["test"]]}
     done = execute_problem(row, sandbox, 100_000, other)
-    return {"outcome": done["outcomes"][0][0], "error": done["errors"][0][0]}
+    return done["outcomes"][0][0], done["errors"][0][0]
 
 
 def plain_outcome(cell: Cell, seconds: float) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from codedpo_plugin.candidates import read_file
 from codedpo_plugin.errors import InputError
-from codedpo_plugin.sampling.extraction import names_used, parsed
+from codedpo_plugin.sampling.extraction import names_bound, names_used, parsed
 from codedpo_plugin.sampling.snippets import split_tests
 
 # Files on the hub; LiveCodeBench's hold private tests, too: some gigabytes, which are streamed.
@@ -38,6 +38,8 @@ class Problem:
     """The function that the tests call, where it can be run."""
     tests: tuple[str, ...] = ()
     """Snippets that raise when they fail."""
+    reference: str | None = None
+    """A program that defines the entry point, and is right."""
 
 
 def load_all(names: list[str]) -> list[Problem]:
@@ -98,7 +100,11 @@ def problem_of(benchmark: str, number: int, row: dict[str, Any]) -> Problem | No
         return None
     task_id = str(row.get("task_id") or row.get("question_id") or number)
     entry_point, tests = _tests(row)
-    return Problem(benchmark, task_id, text, entry_point if tests else None, tuple(tests))
+    if not entry_point or not tests:
+        return Problem(benchmark, task_id, text)
+    return Problem(
+        benchmark, task_id, text, entry_point, tuple(tests), _reference(row, entry_point)
+    )
 
 
 def _tests(row: dict[str, Any]) -> tuple[str | None, list[str]]:
@@ -119,6 +125,17 @@ def _tests(row: dict[str, Any]) -> tuple[str | None, list[str]]:
     if isinstance(row.get("tests"), list) and name:
         return name, [str(test) for test in row["tests"]]
     return None, []
+
+
+def _reference(row: dict[str, Any], entry_point: str) -> str | None:
+    """The benchmark's own solution; HumanEval's goes on from the prompt."""
+    name = row.get("entry_point") or entry_point
+    body = row.get("canonical_solution")
+    for program in (row.get("code"), body, body and f"{row.get('prompt')}{body}"):
+        tree = parsed(program) if isinstance(program, str) else None
+        if tree and name in {bound for node in tree.body for bound in names_bound(node)}:
+            return program if name == entry_point else f"{program}\n{entry_point} = {name}\n"
+    return None
 
 
 def _snippets(source: str, name: str) -> list[str]:

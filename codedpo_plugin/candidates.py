@@ -120,7 +120,7 @@ def _made_from(recipe: Recipe) -> list[Any]:
                 else "`candidates` names it"
             )
             raise InputError(f"{path}: {error.strerror}; {mend}") from None
-        files.append([str(path), status.st_size, status.st_mtime_ns])
+        files.append([str(path), status.st_size, status.st_mtime])
     return [files, recipe.shard_size, recipe.execute.max_tests, _VERSION]
 
 
@@ -235,10 +235,11 @@ def read_file(path: Path) -> Iterator[tuple[int, Any]]:
 def _read_parquet(path: Path) -> Iterator[tuple[int, Any]]:
     number = 0
     try:
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=256):
-            for row in batch.to_pylist():
-                number += 1
-                yield number, row
+        with path.open("rb") as file:
+            for batch in pq.ParquetFile(file).iter_batches(batch_size=256):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, row
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}, row {number + 1}: not a whole parquet file: {error}") from None
 
@@ -246,7 +247,7 @@ def _read_parquet(path: Path) -> Iterator[tuple[int, Any]]:
 def _read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
     number = 0
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
+        with path.open("rb") as raw, _unpacked(raw, path) as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield number, _parse(line, f"{path}, line {number}")
@@ -257,6 +258,10 @@ def _read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
         ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _unpacked(file: IO[bytes], path: Path) -> IO[bytes]:
+    return gzip.open(file, "rb") if path.suffix == ".gz" else file  # type: ignore[return-value]
 
 
 def _parse(line: bytes, place: str) -> Any:

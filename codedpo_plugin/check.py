@@ -151,6 +151,9 @@ def _tokens(recipe: TrainingRecipe, rows: Any, console: Console) -> Iterator[Fin
     wanted = rows.select_columns([c for c in columns if c in _TEXTS])
     if recipe.stack == "llamafactory":
         yield from _named_template(recipe, tokenizer)
+        if not isinstance(wanted[0]["prompt"], str):
+            yield Finding("warning", "tokens", "not counted: rows in the form of sharegpt")
+            return
         if tokenizer.chat_template:
             wanted = wanted.map(lengths.as_messages, load_from_cache_file=False)
     conversational = not isinstance(wanted[0]["prompt"], str)

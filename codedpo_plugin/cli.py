@@ -23,7 +23,16 @@ app = typer.Typer(
 
 app.add_typer(eval_app, name="eval")
 
-RecipePath = Annotated[Path, typer.Argument(help="Recipe (YAML).", metavar="RECIPE")]
+
+def _location(text: str) -> Path:
+    from codedpo_plugin.storage import location
+
+    return location(text)
+
+
+RecipePath = Annotated[
+    Path, typer.Argument(help="Recipe (YAML).", metavar="RECIPE", parser=_location)
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override a key: --set pairs.ties=shortest. May be repeated."),
@@ -158,7 +167,8 @@ def rank_eval(
 def show(
     task_id: Annotated[str, typer.Argument(help="The problem to show.", metavar="TASK_ID")],
     run: Annotated[
-        Path | None, typer.Option(help="Run folder; by default the newest one in runs/.")
+        Path | None,
+        typer.Option(help="Run folder; by default the newest one in runs/.", parser=_location),
     ] = None,
 ) -> None:
     """Show one problem's pass matrix, ranking and pairs, and why they were made."""
@@ -171,7 +181,9 @@ def show(
 def status(
     run: Annotated[
         Path | None,
-        typer.Argument(help="Run folder; by default the newest one in runs/.", metavar="RUN"),
+        typer.Argument(
+            help="Run folder; by default the newest one in runs/.", metavar="RUN", parser=_location
+        ),
     ] = None,
 ) -> None:
     """Say how far a run is, what failed, and how to go on; also while it runs, elsewhere too."""

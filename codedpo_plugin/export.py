@@ -14,7 +14,6 @@ JSONL is what every version of `datasets` that the three stacks pin can read. Ro
 order: KTO in TRL pairs neighbours, and mixtures take the first rows.
 """
 
-import errno
 import glob
 import hashlib
 import json
@@ -33,11 +32,11 @@ from typing import IO, Any, Self
 import numpy as np
 from rich.console import Console
 
-from codedpo_plugin import card
+from codedpo_plugin import card, storage
 from codedpo_plugin.build import STAGES, is_finished, read_merged
 from codedpo_plugin.candidates import read_manifest
 from codedpo_plugin.cores import is_alive
-from codedpo_plugin.errors import InfrastructureError, InputError
+from codedpo_plugin.errors import InputError
 from codedpo_plugin.progress import Progress
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.shards import Row, writing
@@ -48,7 +47,6 @@ SPLITS = ("train", "test")
 
 _PILE = 8 << 20  # bytes of lines that are shuffled at a time
 _MOST_PILES = 500  # files open at a time
-_TRIES = 10
 
 
 @dataclass
@@ -70,37 +68,22 @@ def export(recipe: Recipe, console: Console | None = None) -> Counts:
     """
     shards = finished_shards(recipe)
     folder = recipe.output / FOLDER
-    # A name of its own: two parts that end together may both write the dataset.
-    here = socket.gethostname()
-    new = recipe.output / f".{FOLDER}.{here}.{os.getpid()}.tmp"
-    with writing(folder):
-        for left in recipe.output.glob(f".{FOLDER}.{glob.escape(here)}.*.tmp"):
-            if not is_alive(int(left.suffixes[-2][1:])):
-                shutil.rmtree(left)
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
-        try:
-            counts = _write_all(new, shards, recipe, console or Console(quiet=True))
-            _write_stack_files(new, folder, recipe, counts)
-            card.write_card(new, recipe, counts.rows)
-            _move_over(new, folder)
-        finally:
-            shutil.rmtree(new, ignore_errors=True)
+    with writing(folder), storage.new_folder(folder, _temporary(recipe.output)) as new:
+        counts = _write_all(new, shards, recipe, console or Console(quiet=True))
+        _write_stack_files(new, folder, recipe, counts)
+        card.write_card(new, recipe, counts.rows)
     return counts
 
 
-def _move_over(new: Path, folder: Path) -> None:
-    """Put a folder in the place of another one."""
-    for _ in range(_TRIES):
-        shutil.rmtree(folder, ignore_errors=True)
-        try:
-            new.rename(folder)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-        else:
-            return
-    raise InfrastructureError(f"{folder}: others write there all the time; run the command again")
+def _temporary(run: Path) -> Path:
+    """A name of this process's own: two parts that end together may both write the dataset. Those
+    that killed processes of this machine have left are removed.
+    """
+    head = f".{FOLDER}.{socket.gethostname()}."
+    for left in run.glob(f"{glob.escape(head)}*.tmp") if storage.is_local(run) else ():
+        if not is_alive(int(left.suffixes[-2][1:])):
+            shutil.rmtree(left)
+    return run / f"{head}{os.getpid()}.tmp"
 
 
 def _write_all(folder: Path, shards: int, recipe: Recipe, console: Console) -> Counts:

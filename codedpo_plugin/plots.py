@@ -98,7 +98,7 @@ def read_pairs(dpo: Path) -> PairNumbers:
     """Read the `*.jsonl` of an exported `dpo` config; memory is bounded."""
     numbers = PairNumbers()
     for path in sorted(dpo.glob("*.jsonl")):
-        with open(path, encoding="utf-8") as file:
+        with path.open(encoding="utf-8") as file:
             for line in file:
                 _count_pair(json.loads(line), numbers)
     return numbers

@@ -23,6 +23,8 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 from rich.text import Text
 
+from codedpo_plugin import storage
+
 FOLDER = "state"
 _LINE = 15.0  # seconds between two lines of progress where the output is no terminal
 _FILE = 2.0  # seconds between two versions of a state file
@@ -112,11 +114,8 @@ class State:
         made = self._facts["problems_done"] - self._before
         seconds = self._written - self._started
         self._facts |= {"made": made, "seconds": seconds, "updated": time.time()}
-        with suppress(OSError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
-            temporary.write_text(json.dumps(self._facts))
-            os.replace(temporary, self._path)
+        with suppress(OSError), storage.replacing(self._path) as file:
+            file.write(json.dumps(self._facts).encode())
 
 
 class Progress:

@@ -17,6 +17,8 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
+    PlainValidator,
     ValidationError,
     field_validator,
     model_validator,
@@ -24,6 +26,7 @@ from pydantic import (
 
 from codedpo_plugin import rankers
 from codedpo_plugin.errors import InputError
+from codedpo_plugin.storage import is_local, location
 
 
 class Section(BaseModel):
@@ -34,6 +37,14 @@ class Section(BaseModel):
 
 def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str | Path) else value
+
+
+Location = Annotated[
+    Path,
+    PlainValidator(location, json_schema_input_type=str),
+    PlainSerializer(str, when_used="json"),
+]
+"""A path, or an address in an object store."""
 
 
 def _as_file(value: Any) -> Any:
@@ -349,11 +360,11 @@ class Ray(Section):
 class Recipe(Section):
     """A whole build."""
 
-    candidates: Annotated[list[Path], BeforeValidator(_as_list)] = []
+    candidates: Annotated[list[Location], BeforeValidator(_as_list)] = []
     """JSONL (also .gz) or parquet files, one row per problem. Or else, to have candidates made:
     `seeds` or `problems`, and `sampling`."""
-    output: Path
-    """The run folder."""
+    output: Location
+    """The run folder. It and `candidates` may lie in an object store: `s3://bucket/runs/mine`."""
     seeds: Seeds | None = None
     problems: Annotated[Problems, BeforeValidator(_as_file)] = Problems()
     """A path is short for `{file: path}`."""
@@ -384,6 +395,8 @@ class Recipe(Section):
         if len(named) != 1:
             there = f"{' and '.join(named)} are there" if named else "none is there"
             raise ValueError(f"one of `candidates`, `problems` and `seeds` is required; {there}")
+        if not self.candidates and not is_local(self.output):
+            raise ValueError("`output` must be a local folder where candidates are made")
         models = [self.generate.solutions.sampling, self.generate.tests.sampling]
         models += [self.problems.sampling] if self.seeds else []
         if not self.candidates and self.sampling is None and None in models:

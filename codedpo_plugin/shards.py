@@ -8,9 +8,9 @@ where it was.
 
 import errno
 import hashlib
+import io
 import json
 import os
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from codedpo_plugin import storage
 from codedpo_plugin.cores import machine_type
 from codedpo_plugin.errors import InfrastructureError, StorageError
 
@@ -26,6 +27,7 @@ Row = dict[str, Any]
 
 _KEY = b"codedpo_key"
 _MACHINE = b"codedpo_machine"
+_FOOTER = 64 << 10  # bytes at the end of a shard that mostly hold its footer
 
 
 def key_of(*parts: Any) -> str:
@@ -52,13 +54,21 @@ def shard_machine(path: Path) -> str:
 def _metadata(path: Path) -> dict[bytes, bytes]:
     """What is written in the footer of a whole shard; nothing where there is none."""
     try:
-        return pq.read_schema(path).metadata or {}
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _FOOTER))
+            footer = file.read()
+            if int.from_bytes(footer[-8:-4], "little") + 8 > len(footer):
+                file.seek(0)
+                footer = file.read()
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, pa.ArrowInvalid) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise StorageError(f"{path}: {mend(error)}") from error
-        with suppress(OSError):  # damaged on the disk: it must not count as there
+    except OSError as error:
+        raise StorageError(f"{path}: {mend(error)}") from error
+    try:
+        return pq.read_schema(io.BytesIO(footer)).metadata or {}
+    except (OSError, pa.ArrowInvalid):  # damaged where it lies: it must not count as there
+        with suppress(OSError):
             path.unlink()
         return {}
 
@@ -78,14 +88,15 @@ def read_shard(path: Path, columns: Sequence[str] | None = None) -> list[Row]:
         InfrastructureError: the file is missing, or was damaged: then it has been removed.
     """
     try:
-        with open(path, "rb") as file:
-            shard = pq.ParquetFile(file, page_checksum_verification=True)
-            names = shard.schema_arrow.names
-            wanted = None if columns is None else [name for name in names if name in columns]
-            rows: list[Row] = shard.read(wanted, use_threads=False).to_pylist()
+        data = path.read_bytes()
+    except OSError as error:
+        raise StorageError(f"{path}: {mend(error)}") from error
+    try:
+        shard = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
+        names = shard.schema_arrow.names
+        wanted = None if columns is None else [name for name in names if name in columns]
+        rows: list[Row] = shard.read(wanted, use_threads=False).to_pylist()
     except (OSError, pa.ArrowInvalid) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise StorageError(f"{path}: {mend(error)}") from error
         with suppress(OSError):
             path.unlink()  # or it would count as finished, by its footer
         raise InfrastructureError(
@@ -108,19 +119,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
-    # Not the process id: two machines that share the folder may have the same.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    with writing(path):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(temporary, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+    with writing(path), storage.replacing(path) as file:
+        yield file
 
 
 @contextmanager
@@ -134,8 +134,9 @@ def writing(path: Path) -> Iterator[None]:
 
 def remove_leftovers(run: Path) -> None:
     """Remove the temporary files of workers that were killed while writing."""
-    for path in run.glob("*/.*.tmp"):
-        path.unlink(missing_ok=True)
+    if storage.is_local(run):
+        for path in [*run.glob(".*.tmp"), *run.glob("*/.*.tmp")]:
+            path.unlink(missing_ok=True)
 
 
 def mend(error: OSError) -> str:

@@ -17,8 +17,7 @@ from rich.console import Console
 from codedpo_plugin import run
 from codedpo_plugin.errors import InfrastructureError, InputError
 from codedpo_plugin.recipe import Recipe, Slurm
-
-_FOLDER = "slurm"
+from codedpo_plugin.storage import is_local
 
 
 class Part:
@@ -57,14 +56,14 @@ def submit(recipe: Recipe, console: Console) -> None:
         ("time", Part(("time",), recipe), parts, recipe.slurm.options | recipe.slurm.timing),
         ("pairs", Last(("pairs",), recipe), 1, recipe.slurm.options),
     ]
+    # Slurm itself writes there: it must be a disk.
+    logs = recipe.output / "slurm" if is_local(recipe.output) else Path("slurm", recipe.output.name)
     before = None
     for name, work, tasks, options in steps:
-        before = _job(name, work, tasks, options, before, recipe.output, recipe.slurm)
+        before = _job(name, work, tasks, options, before, logs, recipe.slurm)
         _launch(before)
         console.print(f"{name:>8}  job {before.job_id}, {tasks} tasks", markup=False)
-    console.print(
-        f"logs     {recipe.output / _FOLDER}\nnext     codedpo status {recipe.output}", markup=False
-    )
+    console.print(f"logs     {logs}\nnext     codedpo status {recipe.output}", markup=False)
 
 
 def _job(
@@ -73,7 +72,7 @@ def _job(
     tasks: int,
     options: dict[str, str],
     before: Any,
-    output: Path,
+    logs: Path,
     settings: Slurm,
 ) -> Any:
     """A datatrove executor for one job."""
@@ -95,7 +94,7 @@ def _job(
         env_command=settings.setup or f'export PATH="{Path(sys.executable).parent}:$PATH"',
         sbatch_args=options,
         srun_args={"cpus-per-task": settings.cpus},  # since Slurm 22.05 not taken from sbatch
-        logging_dir=str((output / _FOLDER / name).absolute()),
+        logging_dir=str((logs / name).absolute()),
         skip_completed=False,  # the shards themselves say what is done
         depends=before,
         run_on_dependency_fail=True,

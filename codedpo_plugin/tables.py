@@ -126,6 +126,8 @@ def facts(summary: Summary) -> dict[str, str]:
     off = [f"{name} ({state})" for name, state in summary["sandbox"].items() if state != "on"]
     if off:
         told["sandbox"] = f"off: {'; '.join(off)}"
+    if machines := summary["timed_on"]:
+        told["timed on"] = ", ".join(f"{name}: {n:,} shards" for name, n in machines.items())
     return told
 
 

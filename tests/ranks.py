@@ -1,20 +1,21 @@
 """Ranks of one training on this machine's CPU, each with the environment that `accelerate launch` gives it.
 
 They are forked from a server that has imported the trainer once: the launcher itself would have every rank
-import it again, which takes longer than all else. `tests/stacks/test_launch.py` runs the launcher.
+import it again, which takes longer than all else. `launched` runs the launcher itself: `make test-launch`.
 """
 
 import json
 import multiprocessing
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-_SECONDS = 240
+_SECONDS = 600
 """After which ranks are killed, and the test fails."""
 
 _forks = multiprocessing.get_context("forkserver")
@@ -42,6 +43,24 @@ def losses(launch: list[str], config: Path, output: Path, nodes: int = 1) -> lis
     for rank in ranks:
         rank.kill()
     assert set(codes) == {0}, f"{codes}\n{log.read_text()[-3000:]}"
+    return logged(output)
+
+
+def launched(launch: list[str], config: Path, output: Path, nodes: int = 1) -> list[float]:
+    """As `losses`, by a real `accelerate launch` for each node."""
+    launchers = []
+    for node in range(nodes):
+        more = ["--machine_rank", str(node), "--main_process_ip", "127.0.0.1"]
+        more += ["--main_process_port", "29574", "-m", "trl.scripts.dpo", "--config", str(config)]
+        launchers.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "accelerate.commands.launch", *launch, *more],
+                env=os.environ | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1"},
+                stdout=open(output.parent / f"node{node}.log", "w"), stderr=subprocess.STDOUT,
+            )
+        )  # fmt: skip
+    codes = [launcher.wait() for launcher in launchers]
+    assert codes == [0] * nodes, (output.parent / "node0.log").read_text()[-3000:]
     return logged(output)
 
 

@@ -122,3 +122,12 @@ def test_lone_surrogates_do_not_stop_a_build(tmp_path: Path) -> None:
     recipe = recipe_on(file)
     ingest(recipe)
     assert next(read_rows(recipe.output, "candidates"))["prompt"] == "bad ? text"
+
+
+def test_a_shard_that_is_gone_is_read_again(tmp_path: Path) -> None:
+    recipe = make_recipe(tmp_path, [DOUBLE, SIGN, HOPELESS])
+    ingest(recipe)
+    shard = shard_path(recipe.output, "candidates", 1)
+    shard.unlink()
+    ingest(recipe)
+    assert [row["task_id"] for row in read_shard(shard)] == ["hopeless"]

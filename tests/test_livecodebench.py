@@ -18,7 +18,7 @@ from codedpo_eval import benchmark, lcb_tests, livecodebench
 from codedpo_eval.benchmark import Benchmark, Grader
 from codedpo_eval.verdict import PASS, GradeSettings
 from codedpo_plugin.errors import InputError
-from codedpo_plugin.sandbox.client import Limits, Sandbox
+from codedpo_plugin.sandbox.client import Limits, Reply, Sandbox
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +73,16 @@ def test_many_tests_that_each_take_long_are_all_run(release: Benchmark, grade: G
         found = lcb_tests.grade(row, f"{slow}print(input())", tests, sandbox)
     assert found.base == PASS
     assert found.seconds > 1
+
+
+def test_what_no_process_can_run_ends_too(monkeypatch: pytest.MonkeyPatch):
+    tests = lcb_tests.read_tests(toy.ROWS[0])
+    with Sandbox(Limits(1.0)) as sandbox:
+        monkeypatch.setattr(
+            sandbox, "run_all", lambda *_, **__: [[Reply("not_run", error="why")] * 3]
+        )
+        found = lcb_tests.grade(toy.ROWS[0], "", tests, sandbox)
+    assert (found.base, found.error) == ("crashed", "why")
 
 
 def test_long_output_is_compared_too(release: Benchmark, grade: Grader):

@@ -1,6 +1,7 @@
 """dpo.yaml trains alike on one rank and on two, whatever these share, with our files for accelerate."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -35,7 +36,9 @@ def data(built: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def trained(folder: Path, name: str, model: Path, data: Path, count: int) -> list[float]:
+def trained(
+    folder: Path, name: str, model: Path, data: Path, count: int, start: Any = ranks.losses
+) -> list[float]:
     """Losses of three steps on `count` ranks under one of our files for accelerate."""
     config = yaml.safe_load((RECIPES / "accelerate" / f"{name}.yaml").read_text())
     config |= {"num_processes": count, "mixed_precision": "no"}
@@ -52,7 +55,10 @@ def trained(folder: Path, name: str, model: Path, data: Path, count: int) -> lis
     )
     training.write(recipe, folder / "train.yaml")
     launch = ["--config_file", str(folder / "accelerate.yaml")]
-    return ranks.losses(launch, folder / "train.yaml", folder / "out", config["num_machines"])
+    found: list[float] = start(
+        launch, folder / "train.yaml", folder / "out", config["num_machines"]
+    )
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +76,14 @@ def test_two_ranks_train_as_one_does(
         pytest.importorskip("deepspeed", reason="pip install 'codedpo[deepspeed]'")
     assert trained(tmp_path, name, model, data, 2) == pytest.approx(alone, rel=1e-3)
     assert (tmp_path / "out" / "model.safetensors").exists()
+
+
+@pytest.mark.launch
+@pytest.mark.parametrize("name", ["two-nodes", "zero3-offload"])
+def test_the_launcher_trains_as_one_rank_does(
+    name: str, alone: list[float], model: Path, data: Path, tmp_path: Path
+) -> None:
+    """The first time, DeepSpeed compiles two operators, for minutes (`~/.cache/torch_extensions`)."""
+    pytest.importorskip("deepspeed", reason="pip install 'codedpo[deepspeed]'")
+    found = trained(tmp_path, name, model, data, 2, ranks.launched)
+    assert found == pytest.approx(alone, rel=1e-3)

@@ -20,8 +20,9 @@ from codedpo_plugin.sandbox.process import Died, Interpreter, Zygote
 
 _ENDED, _CPU_LIMIT, _WALL_LIMIT, _NOT_RUN, _BAD_SOURCE = range(5)
 _TRIES = 3  # of one cell, when the machine (not the solution) may have failed
-_PAUSE = 0.5  # seconds before another try: the machine may be short of memory for a moment
+_PAUSE = 2.0  # seconds that a machine has to recover, so many times
 _BUDGET = 10  # CPU limits of a cell that a program may use in one request
+_WALL = 24  # times its CPU limit that a cell may take: 4 of waiting, 20 where the machine is busy
 _SLACK = 60.0  # seconds beyond all limits before the zygote counts as dead
 
 Cell = dict[str, Any]
@@ -32,7 +33,7 @@ class Limits:
     """What one cell may use."""
 
     seconds: float = 1.0
-    """CPU seconds; waiting is bounded by four times this and a second."""
+    """CPU seconds; waiting is bounded by four times this and two seconds."""
     memory_mb: int = 1024
     """Address space in MiB."""
     file_mb: int = 4
@@ -200,7 +201,7 @@ class Sandbox:
             "share": limits.share,
             "native": not os.environ.get("CODEDPO_PURE_PYTHON"),
         }
-        patience = 4 * limits.seconds + _SLACK
+        patience = _WALL * limits.seconds + _SLACK
         self.zygote = Zygote(
             settings, patience, self._interpreter, pin_to=self._pin_to, seed=self._seed
         )
@@ -247,10 +248,11 @@ class _Alone:
     """Runs cells that had no reply in company: alone they can blame, and hurt, nobody else.
 
     What a solution can do by itself becomes an outcome. What the machine can do too (a SIGKILL that
-    the sandbox did not send, as when memory runs out) does not: it is tried again, and if it
-    happens each time, a program that is known to be harmless is run. If that ends too, the machine
-    is to blame, and all stops. If not, the machine works and the cell is `not_run`: a solution that
-    has itself killed, or needs more memory than there is, stops nothing but itself.
+    the sandbox did not send, as when memory runs out) does not: a program that is known to be
+    harmless is run. While that ends too, the machine is to blame: it has some time to recover, then
+    all stops. If not, the machine works; the cell is tried again, and is `not_run` if it happens
+    each time. So a solution that has itself killed, or needs more memory than there is, stops
+    nothing but itself.
     """
 
     def __init__(self, run: Callable[[str, list[Cell]], tuple[_Table, _Lost]]) -> None:
@@ -283,11 +285,10 @@ class _Alone:
                 return Reply("memory", error=lost.value)
             if lost is _Lost.BROKE and (last or self._find_unbearable(program, cell)):
                 break
-            if lost is _Lost.KILLED and last:
-                self._check_machine()
-                return Reply("not_run", error=f"{lost.value}, {_TRIES} times")
             if lost is _Lost.KILLED:
-                time.sleep(_PAUSE)
+                self._wait_for_machine()
+                if last:
+                    return Reply("not_run", error=f"{lost.value}, {_TRIES} times")
         return Reply("crashed", error=_Lost.BROKE.value)
 
     def _find_unbearable(self, program: str, cell: Cell) -> bool:
@@ -302,13 +303,17 @@ class _Alone:
                 return True
         return False
 
-    def _check_machine(self) -> None:
-        ((reply,),), _ = self._run(_HARMLESS, [_HARMLESS_CELL])
-        if reply is None:
-            raise InfrastructureError(
-                "this machine ends the sandbox's processes, most likely for want of memory "
-                "(`dmesg` says): use fewer `workers`, or less `execute.memory_mb`"
-            )
+    def _wait_for_machine(self) -> None:
+        """Return when a harmless program is left to end by itself."""
+        for _ in range(_TRIES):
+            ((reply,),), _lost = self._run(_HARMLESS, [_HARMLESS_CELL])
+            if reply:
+                return
+            time.sleep(_PAUSE)
+        raise InfrastructureError(
+            "this machine ends the sandbox's processes, most likely for want of memory (`dmesg` "
+            "says): use fewer `workers`, or less `execute.memory_mb`"
+        )
 
 
 def _signal_name(number: int) -> str:

@@ -61,12 +61,12 @@ def grade(row: dict[str, Any], program: str, tests: list[Test], sandbox: Sandbox
     name = json.loads(row["metadata"] or "{}").get("func_name")
     source = f"{_HARNESS}\n_SOURCE = {program!r}\n"
     done, seconds = 0, 0.0
-    while done < len(tests):
-        some = tests[done : done + (_FIRST if not done else _MOST)]
-        replies = sandbox.run(source, [_cell(test, name) for test in some])
+    while some := tests[done : done + (_FIRST if not done else _MOST)]:
+        # Each test has its own limit of time; all of them together have none.
+        budget = sandbox.limits.seconds * (len(some) + 1)
+        cells = [_cell(test, name) for test in some]
+        (replies,) = sandbox.run_all([source], cells, budget=budget)
         for test, reply in zip(some, replies, strict=True):
-            if reply.outcome == "not_run":  # the request's time is up: ask again from here
-                break
             seconds += reply.seconds
             status, error = judge(test, reply, name)
             if status != PASS:
@@ -81,10 +81,14 @@ def _cell(test: Test, name: str | None) -> Cell:
     return {"calls": [f"stdout_of(_SOURCE, {test.input!r})"]}
 
 
+_STATUS = {"failed": "error", "not_run": "crashed"}
+
+
 def judge(test: Test, reply: Reply, name: str | None) -> tuple[str, str | None]:
     """A verdict on what a process sent, and why; here the expected output is first looked at."""
     if reply.record is None:
-        return {"failed": "error"}.get(reply.outcome, reply.outcome), reply.error
+        # An AssertionError is the program's own; `not_run` could be run by no process.
+        return _STATUS.get(reply.outcome, reply.outcome), reply.error
     try:
         (text,) = reply.record["values"]
         value = decode(text)

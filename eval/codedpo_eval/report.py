@@ -179,14 +179,9 @@ def tables(report: Report) -> list[Rows]:
         (status, *(f"{report['statuses'][kind].get(status, 0):,}" for kind in found))
         for status in sorted({s for kind in found for s in report["statuses"][kind]})
     ]
+    title = f"Score, % of {report['graded_tasks']} tasks [95 %]"
     parts = [
-        Rows(
-            (
-                f"Score, % of {report['graded_tasks']} tasks [95 %]",
-                *(kinds[kind] for kind in found),
-            ),
-            scores,
-        ),
+        Rows((title, *(kinds[kind] for kind in found)), scores),
         Rows(("Samples", *(kinds[kind] for kind in found)), statuses),
     ]
     if others := report.get("other_graders"):
@@ -198,19 +193,18 @@ def tables(report: Report) -> list[Rows]:
     if report["ungraded"]:
         reasons = [(why, str(number)) for why, number in report["ungraded"].items()]
         parts.append(Rows(("Not graded here, not in the score", "tasks"), reasons))
-    for what, values in report["subsets"].items():
-        tested = ["references that pass"] if report["self_test"] else []
-        lines = [
-            (
-                value,
-                str(of["tasks"]),
-                percent(of["pass@1"]),
-                *(str(of["references"]) for _ in tested),
-            )
-            for value, of in values.items()
-        ]
-        parts.append(Rows((what.capitalize(), "tasks", "pass@1", *tested), lines))
-    return parts
+    return parts + [_subset_table(what, values) for what, values in report["subsets"].items()]
+
+
+def _subset_table(what: str, values: dict[str, dict[str, Any]]) -> Rows:
+    """pass@1 by subset, and how many references pass, where that is known."""
+    tested = [name for name in ("references",) if all(name in of for of in values.values())]
+    lines = [
+        (value, str(of["tasks"]), percent(of["pass@1"]), *(str(of[name]) for name in tested))
+        for value, of in values.items()
+    ]
+    heads = ["references that pass" for _ in tested]
+    return Rows((what.capitalize(), "tasks", "pass@1", *heads), lines)
 
 
 def facts(report: Report) -> dict[str, str]:
