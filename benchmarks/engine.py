@@ -2,6 +2,7 @@
 
     python benchmarks/engine.py [--humaneval HumanEval.jsonl.gz] [--peers-python PEERS/bin/python]
                                 [--workload FILE] [--markdown FILE] [--repeats 7] [--cells 5000]
+                                [--parts agreement,costs,scaling]
 
 Workload: for each HumanEval problem, its canonical solution, 14 mutants of it (an operator, a
 comparison or a constant changed), and 15 tests `assert f(arguments) == value`: arguments from the
@@ -55,15 +56,19 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path, help="also write the tables here")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--cells", type=int, default=5000, help="of one sample of a fast design")
+    parser.add_argument("--parts", default="agreement,costs,scaling", help="which to do")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cores", default="0,1", help="two cores; the first one is measured")
     arguments = parser.parse_args()
     rows = workload(arguments)
     with tempfile.TemporaryDirectory() as folder:
         report = Report(arguments, rows)
-        report.agreement()
-        report.costs(unlocked_package(Path(folder)))
-        report.scaling()
+        if "agreement" in arguments.parts:
+            report.agreement()
+        if "costs" in arguments.parts:
+            report.costs(unlocked_package(Path(folder)))
+        if "scaling" in arguments.parts:
+            report.scaling()
         report.end()
 
 
@@ -217,6 +222,7 @@ class Report:
         command = f"python benchmarks/engine.py --repeats {a.repeats} --cells {a.cells}"
         command += f" --humaneval {a.humaneval.name}" if a.humaneval else ""
         command += " --peers-python PEERS/bin/python" if a.peers_python else ""
+        command += f" --parts {a.parts}"
         self.say(f"`{command} --seed {a.seed}`, medians of {a.repeats} (least-greatest).")
         self.say(f"{machine()}; load average {self.load:.1f} at the start. {versions(a)}")
         if a.markdown:

@@ -40,9 +40,14 @@ def main() -> None:
 
 def rows(problems: int, seed: int = 0, hanging: bool = False) -> Iterator[Row]:
     """So many problems; the first n are the same whatever their number."""
-    templates = [json.loads(line) for line in EXAMPLE.read_text(encoding="utf-8").splitlines()]
+    templates = examples()
     for number in range(problems):
         yield _problem(templates[number % len(templates)], number, seed, hanging)
+
+
+def examples() -> list[Row]:
+    """The example's problems."""
+    return [json.loads(line) for line in EXAMPLE.read_text(encoding="utf-8").splitlines()]
 
 
 def _problem(template: Row, number: int, seed: int, hanging: bool) -> Row:

@@ -1,12 +1,12 @@
 """What a build costs at two sizes: wall and CPU seconds by stage, and the peak memory of a process.
 
-    python benchmarks/scale.py 2000 20000 --recorded [--workers 2] [--folder /tmp/scale]
-    python benchmarks/scale.py 200 2000
+    python benchmarks/scale.py 2000 20000 [--workers 2] [--folder /tmp/scale]
+    python benchmarks/scale.py 2000 20000 --recorded runs/quickstart
 
-Every command runs in a fresh process and is watched from outside. `--recorded` spares the machine
-what does not depend on the number of problems: solutions are run for 44 problems only, and their
-outcomes are written for all others; reading, ranking, pairs, dataset and report are real.
-Stages that are done in FOLDER already are not done again, nor measured.
+Every command runs in a fresh process and is watched from outside. `--recorded` takes a finished
+run of the example and spares the machine what does not depend on the number of problems: problems
+are those 44 again and again, under other ids, and what running and timing them gave is written down
+from that run. Reading, ranking, pairs, dataset and report are real.
 """
 
 import argparse
@@ -16,16 +16,16 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from make_candidates import rows
+from make_candidates import examples, rows
 
 from codedpo_plugin import build
 from codedpo_plugin.candidates import read_manifest
 from codedpo_plugin.recipe import Recipe, load_recipe
-from codedpo_plugin.shards import Row, read_shard, shard_path, write_shard
+from codedpo_plugin.shards import Row, read_rows, read_shard, shard_path, write_shard
 
 CODEDPO = [sys.executable, "-m", "codedpo_plugin.cli"]
 SECTION = {"execute": "executions", "probe": "probes", "time": "timings"}
@@ -37,14 +37,14 @@ def main() -> None:
     """Measure both sizes, print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("sizes", type=int, nargs=2)
-    parser.add_argument("--recorded", action="store_true")
+    parser.add_argument("--recorded", type=Path)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--shard-size", type=int, default=50)
     parser.add_argument("--folder", type=Path, default=Path("/tmp/scale"))
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
     print(f"{platform.platform()}, {os.cpu_count()} cores, load {load:.1f} at the start")
-    template = recorded(arguments) if arguments.recorded else None
+    template = recorded(arguments.recorded) if arguments.recorded else None
     found = [measured(size, arguments, template) for size in arguments.sizes]
     print(f"{'':12}" + "".join(f"{size:>24,}" for size in arguments.sizes) + f"{'CPU ratio':>12}")
     for step in found[0]:
@@ -70,7 +70,8 @@ def recipe_of(size: int, arguments: argparse.Namespace) -> tuple[Path, Recipe]:
     candidates, file = folder / "candidates.jsonl", folder / "recipe.yaml"
     if not candidates.exists():
         with open(folder / "new", "w", encoding="utf-8") as out:
-            out.writelines(json.dumps(row) + "\n" for row in rows(size))
+            made = again(size) if arguments.recorded else rows(size)
+            out.writelines(json.dumps(row) + "\n" for row in made)
         (folder / "new").rename(candidates)
     settings = {
         "candidates": str(candidates),
@@ -82,18 +83,17 @@ def recipe_of(size: int, arguments: argparse.Namespace) -> tuple[Path, Recipe]:
     return file, load_recipe(file)
 
 
-def recorded(arguments: argparse.Namespace) -> dict[str, list[Row]]:
-    """Folder of a stage that runs solutions -> its rows, of the 44 problems of the example."""
-    file, recipe = recipe_of(44, arguments)
-    subprocess.run([*CODEDPO, "build", str(file)], check=True, stdout=subprocess.DEVNULL)
-    return {
-        folder: [
-            row
-            for shard in range(read_manifest(recipe.output)["shards"])
-            for row in read_shard(shard_path(recipe.output, folder, shard))
-        ]
-        for folder in SECTION.values()
-    }
+def again(size: int) -> Iterator[Row]:
+    """The example's problems as they are, again and again."""
+    templates = examples()
+    for n in range(size):
+        row = templates[n % len(templates)]
+        yield row | {"task_id": f"{row['task_id']}/{n}"}
+
+
+def recorded(run: Path) -> dict[str, list[Row]]:
+    """Folder of a stage that runs solutions -> its rows, in a run of the example."""
+    return {folder: list(read_rows(run, folder)) for folder in SECTION.values()}
 
 
 def measured(size: int, arguments: argparse.Namespace, template: Any) -> dict[str, Any]:

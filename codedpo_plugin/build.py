@@ -11,7 +11,7 @@ import functools
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -108,28 +108,33 @@ def run_stage(name: str, recipe: Recipe, pool: Shards, part: tuple[int, int] = (
 
     with State(recipe.output, name, part) as state:
         started = time.monotonic()
-        missing = [index for index in mine if not is_finished(stage, recipe, index)]
-        state.plan(mine, missing, size)
-        blocked = {index for index in missing if wanted_key(stage, recipe, index) is None}
+        missing, blocked = [], []
+        for index in mine:
+            key = wanted_key(stage, recipe, index)
+            if key is None:
+                blocked.append(index)
+            elif shard_key(shard_path(recipe.output, stage.name, index)) != key:
+                missing.append(index)
+        state.plan(mine, missing + blocked, size)
         pool.run(
             functools.partial(make_shard, name, recipe),
-            [index for index in missing if index not in blocked],
+            missing,
             name,
             state.problems_done,
             sum(map(size, mine)),
             state,
             physical_cores() if stage.measures else None,
         )
-        _refuse(blocked, recipe, stage)
+        if blocked:
+            raise _not_there(stage, recipe, blocked)
     return time.monotonic() - started
 
 
-def _refuse(blocked: Collection[int], recipe: Recipe, stage: Stage) -> None:
-    if blocked:
-        raise InputError(
-            f"{recipe.output}: {len(blocked):,} shards of {', '.join(stage.reads)} are not there "
-            f"yet, the first is {min(blocked)}; run the earlier stages first, or `codedpo build`"
-        )
+def _not_there(stage: Stage, recipe: Recipe, shards: Sequence[int]) -> InputError:
+    return InputError(
+        f"{recipe.output}: {len(shards):,} shards of {', '.join(stage.reads)} are not there yet, "
+        f"the first is {shards[0]}; run the earlier stages first, or `codedpo build`"
+    )
 
 
 def is_finished(stage: Stage, recipe: Recipe, index: int) -> bool:
@@ -158,8 +163,7 @@ def make_shard(name: str, recipe: Recipe, index: int, tick: Callable[[], None]) 
     stage = STAGES[name]
     key = wanted_key(stage, recipe, index)
     if key is None:
-        _refuse([index], recipe, stage)
-        return
+        raise _not_there(stage, recipe, [index])
     rows = read_merged(recipe.output, stage.reads, index)
     made = _ticking(stage.function(rows, recipe), tick)
     write_shard(shard_path(recipe.output, stage.name, index), made, stage.schema(recipe), key)

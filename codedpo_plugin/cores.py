@@ -3,14 +3,17 @@
 import contextlib
 import fcntl
 import functools
+import math
 import os
 import platform
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 _LOOK = 0.2  # seconds between two tries for a core, while all are taken
+_PATIENCE = 10.0  # seconds of waiting before it is told
 
 
 def usable_cores() -> int:
@@ -60,6 +63,7 @@ def _locked(cores: list[int]) -> Iterator[int]:
     """One of the cores, whose file is locked."""
     folder = Path(tempfile.gettempdir()) / f"codedpo-cores-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
+    told = time.monotonic() + _PATIENCE
     while True:
         for core in cores:
             file = os.open(folder / _siblings(core), os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW)
@@ -70,6 +74,12 @@ def _locked(cores: list[int]) -> Iterator[int]:
                     os.close(file)
                 return
             os.close(file)
+        if time.monotonic() > told:
+            told = math.inf
+            warnings.warn(
+                "timing waits for a core: other `codedpo` processes measure on all of them",
+                stacklevel=2,
+            )
         time.sleep(_LOOK)
 
 

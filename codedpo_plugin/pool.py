@@ -17,6 +17,7 @@ from codedpo_plugin.errors import InfrastructureError, InputError, StorageError
 from codedpo_plugin.progress import Progress, State
 
 _TRIES = 3  # of one shard, when the machine (not the user's input) failed
+_HOPELESS = 8  # shards that raise, and none that is made: the others are not tried
 _SHOWN = 10  # failed shards in a message
 _CELLS = 1021  # counters of problems, one for each worker
 LOOK = 0.25  # seconds between two looks at the progress
@@ -122,15 +123,19 @@ class Batch(Generic[Ticket]):
         self.running: dict[Ticket, tuple[Shard, bool]] = {}
         """What stands for a running shard -> the shard, and whether nothing else can be to blame
         if its worker dies."""
-        self._shards, self._state = len(shards), state
+        self._shards, self._made, self._state = len(shards), 0, state
         self._tries: Counter[Shard] = Counter()
         self._failures: dict[Shard, str] = {}
+        self._errors: dict[Shard, str] = {}  # of the first try, too
 
     def goes_on(self) -> bool:
         """Whether anything is left to do; tells the state file how far it is."""
         if self._state:
             running = sorted(shard for shard, _ in self.running.values())
             self._state.tell(now=False, running=running, failed=self._failures)
+        if not self._made and len(self._errors) >= max(_HOPELESS, 2 * len(self.running)):
+            self._failures = self._errors
+            return False
         return bool(self.waiting or self.suspects or self.running)
 
     def ended(self, ticket: Ticket, error: BaseException | None, killed: str | None) -> None:
@@ -141,6 +146,7 @@ class Batch(Generic[Ticket]):
         """
         shard, alone = self.running.pop(ticket)
         if error is None:
+            self._made += 1
             if self._state:
                 self._state.made(shard)
         elif killed:
@@ -150,6 +156,7 @@ class Batch(Generic[Ticket]):
         else:
             ours = isinstance(error, InfrastructureError) and str(error)
             why = str(error) if ours else f"{type(error).__name__}: {error}"
+            self._errors[shard] = why
             self._again(shard, self.waiting, True, why)
 
     def _again(self, shard: Shard, queue: deque[Shard], counts: bool, why: str) -> None:
@@ -169,8 +176,9 @@ class Batch(Generic[Ticket]):
         if self._failures:
             lines = [f"  shard {shard}: {why}" for shard, why in self._failures.items()]
             more = [f"  and {len(lines) - _SHOWN:,} more"] if len(lines) > _SHOWN else []
+            others = "the others are kept" if self._made else "none was made, the work was stopped"
             raise InfrastructureError(
-                f"{label}: {len(lines)} of {self._shards} shards failed; the others are kept. "
+                f"{label}: {len(lines)} of {self._shards} shards failed; {others}. "
                 "Run the same command to try them again.\n" + "\n".join(lines[:_SHOWN] + more)
             )
 

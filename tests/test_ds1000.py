@@ -85,7 +85,7 @@ def grade() -> Iterator[Grader]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ds1000, "SECONDS", 1.0)
         everything = Benchmark("ds1000", "ds1000", Path("x"), "", "", None, ())
-        with ds1000.grader(everything, GradeSettings(seconds=1.0)) as grade:
+        with ds1000.grader(everything, GradeSettings()) as grade:
             yield grade
 
 

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import figures
 import numpy as np
@@ -30,9 +29,10 @@ from codedpo_eval import generate as asking
 from codedpo_eval import grade as grading
 from codedpo_eval.benchmark import load
 from codedpo_eval.verdict import PASS, GradeSettings
-from codedpo_plugin import run, training
+from codedpo_plugin import build as pipeline
+from codedpo_plugin import candidates, export, run, training
 from codedpo_plugin.execute import execute_problem
-from codedpo_plugin.recipe import Sampling, load_recipe
+from codedpo_plugin.recipe import Recipe, Sampling, load_recipe
 from codedpo_plugin.sandbox.client import Sandbox
 from codedpo_plugin.shards import Row, read_rows, replacing
 
@@ -120,11 +120,16 @@ class Seed:
         if not (self.base / "model.safetensors").exists():
             pretrain.pretrain(self.base, seed)
         self.shared = self.folder / "shared"
-        run.first_half(run.FIRST_HALF, self._recipe(self.shared), (1, 1), CONSOLE)
-        run.stages(("execute", "probe", "rank"), self._recipe(self.shared), (1, 1), CONSOLE)
+        recipe = self._recipe(self.shared)
+        run.first_half(run.FIRST_HALF, recipe, (1, 1), CONSOLE)
+        make(recipe, "execute", "probe", "rank")
 
-    def _recipe(self, output: Path, *settings: str) -> Any:
-        fixed = (f"problems={self.data}/train.jsonl", f"sampling.model={self.base}")
+    def _recipe(self, output: Path, *settings: str) -> Recipe:
+        fixed = (
+            f"problems={self.data}/train.jsonl",
+            f"sampling.model={self.base}",
+            "shard_size=500",
+        )
         return load_recipe(HERE / "build.yaml", [*fixed, f"output={output}", *settings])
 
     def result(self, variant: Variant | None) -> Row:
@@ -134,7 +139,7 @@ class Seed:
         if not file.exists():
             started = time.monotonic()
             made = (
-                self._solved(self.base, folder) if variant is None else self._made(variant, folder)
+                self._solved(self.base, folder) if variant is None else self.made(variant, folder)
             )
             made["seconds"] = time.monotonic() - started
             with replacing(file) as out:
@@ -142,7 +147,8 @@ class Seed:
         found: Row = json.loads(file.read_text())
         return found
 
-    def _made(self, variant: Variant, folder: Path) -> Row:
+    def made(self, variant: Variant, folder: Path, keep: bool = False) -> Row:
+        """Pairs, training and evaluation of a variant; `keep`s the model, if asked."""
         dataset = self._dataset(variant, folder)
         train(variant, self.base, dataset, folder / "model")
         found = self._solved(folder / "model", folder)
@@ -150,23 +156,23 @@ class Seed:
         found["right"] = self._right(variant, dataset)
         if variant.speed:
             found["speedup"] = self._speedup(folder)
-        shutil.rmtree(folder / "model")
+        if not keep:
+            shutil.rmtree(folder / "model")
         return found
 
     def _dataset(self, variant: Variant, folder: Path) -> Path:
         """Pairs of a variant; executions are those of the seed, where they are the same."""
-        recipe = self._recipe(folder / "build", *variant.build)
-        if (variant.solutions, variant.tests) != (15, 15):
-            file = folder / "candidates.jsonl"
-            _cut(self.shared / "generated" / "candidates.jsonl", file, variant)
-            cut = [*variant.build, "problems=null", f"candidates={file}"]
-            recipe = self._recipe(folder / "build", *cut)
-        elif not recipe.output.exists():
-            same = ("problems", "generated", "candidates", "executions", "probes", "scores")
-            for name in same:
+        file = self.shared / "generated" / "candidates.jsonl"
+        whole = (variant.solutions, variant.tests) == (15, 15)
+        if not whole:
+            file = _cut(file, folder / "candidates.jsonl", variant)
+        settings = (*variant.build, "problems={}", f"candidates={file}")
+        recipe = self._recipe(folder / "build", *settings)
+        if whole and not recipe.output.exists():
+            for name in ("candidates", "executions", "probes", "scores"):
                 shutil.copytree(self.shared / name, recipe.output / name)
-            shutil.copy2(self.shared / "samples.sqlite", recipe.output)
-        run.build(recipe, (1, 1), Console(quiet=True))
+        make(recipe, *pipeline.STAGES)
+        export.export(recipe)
         dataset: Path = recipe.output / "dataset"
         if variant.share < 1:
             _keep_share(dataset, variant.share)
@@ -227,6 +233,15 @@ class Seed:
         return found
 
 
+def make(recipe: Recipe, *stages: str) -> None:
+    """Run stages here: starting workers takes longer than so few problems do."""
+    candidates.ingest(recipe)
+    for name in stages:
+        stage = pipeline.STAGES[name]
+        if not pipeline.is_finished(stage, recipe, 0):
+            pipeline.make_shard(name, recipe, 0, lambda: None)
+
+
 def _name(variant: Variant) -> str:
     """A folder name that says what the variant is."""
     text = repr(variant)
@@ -234,7 +249,7 @@ def _name(variant: Variant) -> str:
     return "".join(kept).strip("-").replace("--", "-")[:200]
 
 
-def _cut(source: Path, target: Path, variant: Variant) -> None:
+def _cut(source: Path, target: Path, variant: Variant) -> Path:
     """The first solutions and tests of every problem."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with open(target, "w") as out:
@@ -244,6 +259,7 @@ def _cut(source: Path, target: Path, variant: Variant) -> None:
                 row[name] = row[name][: variant.solutions]
             row["tests"] = row["tests"][: variant.tests]
             out.write(json.dumps(row) + "\n")
+    return target
 
 
 def _keep_share(dataset: Path, share: float) -> None:
@@ -298,12 +314,16 @@ def interval(
     return float(statistic(table)), float(low), float(high)
 
 
-def summarise(seeds: list[Seed]) -> tuple[np.ndarray, dict[str, dict[str, Row]]]:
+def summarise(
+    seeds: list[Seed], finished: list[Variant]
+) -> tuple[np.ndarray, dict[str, dict[str, Row]]]:
     """Held-out shares of the base models [seeds, exercises]; group -> variant -> its figures."""
     base = np.array([seed.result(None)["solved"] for seed in seeds])
     found: dict[str, dict[str, Row]] = {}
     for group, members in GROUPS.items():
         for name, variant in members.items():
+            if variant not in finished:
+                continue
             results = [seed.result(variant) for seed in seeds]
             found.setdefault(group, {})[name] = _figures(results, base)
     return base, found
@@ -368,6 +388,15 @@ def _percent(value: tuple[float, float, float], sign: str = "") -> str:
     return f"{middle} [{low}, {high}]"
 
 
+def write(seeds: list[Seed], finished: list[Variant], docs: Path) -> None:
+    """The page and its picture, of the variants that all seeds have."""
+    base, found = summarise(seeds, finished)
+    shown = {title: {n: f["pass"] for n, f in some.items()} for title, some in found.items()}
+    figures.ablations(shown, interval(base), docs / "experiments.png")
+    head = (HERE / "experiments-head.md").read_text()
+    (docs / "experiments.md").write_text(head + page(base, found))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
@@ -378,20 +407,16 @@ def main() -> None:
     if not data.exists():
         world.write(data)
     seeds = [Seed(arguments.folder, data, seed) for seed in range(arguments.seeds)]
-    wanted = [None, *variants()]
-    for variant in wanted:  # seed by seed, so that what is finished is finished for all
+    finished: list[Variant] = []
+    for variant in (None, *variants()):
         for seed in seeds:
             found = seed.result(variant)
             name = "base model" if variant is None else _name(variant)
             CONSOLE.print(f"{seed.folder.name} {name}: {np.mean(found['solved']):.3f}")
-    base, found = summarise(seeds)
-    figures.ablations(
-        {group: {n: f["pass"] for n, f in members.items()} for group, members in found.items()},
-        interval(base), arguments.docs / "experiments.png",
-    )  # fmt: skip
-    head = (HERE / "experiments-head.md").read_text()
-    (arguments.docs / "experiments.md").write_text(head + page(base, found))
-    CONSOLE.print(page(base, found), markup=False)
+        if variant:
+            finished.append(variant)
+            write(seeds, finished, arguments.docs)
+    CONSOLE.print((arguments.docs / "experiments.md").read_text(), markup=False)
 
 
 if __name__ == "__main__":
