@@ -43,6 +43,7 @@ CONSOLE = Console()
 
 PAPER = ("pairs.selection=worst", "pairs.min_confidence=0")
 CORRECTNESS = ("pairs.efficiency=false",)
+QUIETLY = ("disable_tqdm=true", "eval_strategy=null", "eval_steps=null")
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,9 @@ GROUPS: dict[str, dict[str, Variant]] = {
 
 
 def variants() -> Iterator[Variant]:
-    """Each once; the default first."""
-    found = [DEFAULT, *(one for group in GROUPS.values() for one in group.values())]
-    yield from dict.fromkeys(found)
+    """Each once; the default first, and others that take long last."""
+    found = dict.fromkeys(one for group in GROUPS.values() for one in group.values())
+    yield from sorted(found, key=lambda one: (one != DEFAULT, one.speed))
 
 
 # -- one seed -----------------------------------------------------------------------------------
@@ -286,7 +287,7 @@ def train(variant: Variant, base: Path, dataset: Path, out: Path) -> None:
     names = {"model_name_or_path": base, "dataset_name": dataset, "output_dir": out}
     settings = [f"{name}={value}" for name, value in names.items()]
     paths = [TRL / f"{variant.method}.yaml", HERE / "train.yaml"]
-    recipe = training.load(paths, [*settings, "disable_tqdm=true", *variant.train])
+    recipe = training.load(paths, [*settings, *QUIETLY, *variant.train])
     out.mkdir(parents=True)
     training.write(recipe, out / "train.yaml")
     script = importlib.import_module(f"trl.scripts.{variant.method}")
