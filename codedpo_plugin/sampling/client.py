@@ -248,7 +248,7 @@ class _Sampler:
         return await self.client.post(path, cast_to=str, body=fields | asked)
 
     async def _no_such_model(self, error: openai.NotFoundError) -> str:
-        where = f"{self.settings.base_url}: {faults.said(error)}"
+        where = f"{self.settings.base_url}: {faults.said(error, self.settings)}"
         try:
             names = [model.id async for model in self.client.models.list()]
         except Exception:
