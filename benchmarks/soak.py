@@ -71,7 +71,8 @@ def main() -> None:
     seconds = time.monotonic() - start
     print(f"{done:,} cells in {seconds:,.0f} s, {wrong} unexpected outcomes")
     grown = [name for name, value in last.items() if value - first[name] > allowed(name)]
-    if wrong or grown or last["zygote"] != first["zygote"] or os.path.exists(sandbox._scratch):
+    left = os.path.exists(sandbox.zygote.scratch.path)
+    if wrong or grown or left or last["zygote"] != first["zygote"]:
         sys.exit(f"unexpected outcomes: {wrong}; grown or changed: {grown}")
 
 
@@ -100,8 +101,7 @@ def unexpected(name: str, replies: list[Reply], expected: str) -> int:
 
 def look(sandbox: Sandbox) -> dict[str, float]:
     """What may not grow."""
-    assert sandbox._process
-    controller, zygote = os.getpid(), sandbox._process.pid
+    controller, zygote = os.getpid(), sandbox.zygote.pid
     time.sleep(0.05)  # the last row process may still be ending
     found: dict[str, float] = {"zygote": zygote}
     for name, pid in {"controller": controller, "zygote": zygote}.items():
@@ -111,7 +111,7 @@ def look(sandbox: Sandbox) -> dict[str, float]:
         found[f"{name}: MB private"] = int(fields["RssAnon"].split()[0]) / 1000
         found[f"{name}: processes"] = len(below(pid))
         found[f"{name}: descriptors"] = descriptors(pid)
-    found["scratch files"] = sum(len(files) for _, _, files in os.walk(sandbox._scratch))
+    found["scratch files"] = sum(len(files) for _, _, files in os.walk(sandbox.zygote.scratch.path))
     return found
 
 

@@ -13,7 +13,7 @@ import builtins
 import operator
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from codedpo_plugin.sandbox.encoding import decode, encode
@@ -69,8 +69,8 @@ def split_test(source: str, entry_point: str | None) -> Test:
         if len(body) != 1 or not isinstance(body[0], ast.Assert):
             return whole
         message = not isinstance(body[0].msg, ast.Constant | None)
-        if common := _common(source, body[0].test, entry_point):
-            return replace(common, message=message)
+        if common := _common(source, body[0].test, entry_point, message):
+            return common
         splitter = _Splitter(entry_point)
         claim = splitter.visit(body[0].test)
         names = splitter.claim_names(claim)
@@ -87,7 +87,7 @@ def split_test(source: str, entry_point: str | None) -> Test:
         return whole
 
 
-def _common(source: str, claim: ast.expr, entry_point: str) -> Test | None:
+def _common(source: str, claim: ast.expr, entry_point: str, message: bool) -> Test | None:
     """A test of the commonest form, `assert f(...) == literal` on a line, split without a walk."""
     if not isinstance(claim, ast.Compare) or not isinstance(claim.left, ast.Call):
         return None
@@ -108,6 +108,7 @@ def _common(source: str, claim: ast.expr, entry_point: str) -> Test | None:
         claim=f"_r0 {symbol} {source[value.col_offset : value.end_col_offset]}",
         holds=lambda returned: bool(compare(returned, literal)),
         expected=text if text and "NaN" not in text and '{"object"' not in text else None,
+        message=message,
     )
 
 

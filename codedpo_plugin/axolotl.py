@@ -77,7 +77,10 @@ def load(section: CodeDPOSection, method: str) -> dict[str, Any]:
 
 
 def build_once(path: Path) -> None:
-    """Build, unless the dataset there was made from the same recipe and the same candidates."""
+    """Build, unless the dataset there was made from the same recipe and the same candidates.
+
+    A recipe that samples is always handed to the build, which knows by itself what is finished.
+    """
     from filelock import FileLock
     from rich.console import Console
 
@@ -89,7 +92,8 @@ def build_once(path: Path) -> None:
     made_from = recipe.output / "dataset.key"
     with FileLock(recipe.output / ".build.lock"):
         key = _content_key(recipe)
-        if made_from.exists() and made_from.read_text() == key:
+        same = made_from.exists() and made_from.read_text() == key
+        if same and not recipe.generates and (recipe.output / "dataset").is_dir():
             return
         run.build(recipe, (1, 1), Console(stderr=True))
         made_from.write_text(key)

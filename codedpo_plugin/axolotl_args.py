@@ -1,5 +1,6 @@
 """The `codedpo:` section of an Axolotl recipe. Apart from the plugin, for it needs no Axolotl."""
 
+import difflib
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -62,7 +63,15 @@ def section_of(cfg: Any) -> CodeDPOSection:
     try:
         return CodeDPOSection.model_validate(dict(values))
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(map(str, ('codedpo', *e['loc'])))}: {e['msg']}" for e in error.errors()
-        ]
-        raise InputError("\n".join(lines)) from None
+        raise InputError("\n".join(map(_explained, error.errors()))) from None
+
+
+def _explained(wrong: Any) -> str:
+    """One line: the key, what is wrong with it, and the nearest key that there is."""
+    place = ".".join(map(str, ("codedpo", *wrong["loc"])))
+    if wrong["type"] != "extra_forbidden":
+        return f"{place}: {wrong['msg'].removeprefix('Value error, ')}"
+    valid = list(CodeDPOSection.model_fields)
+    close = difflib.get_close_matches(str(wrong["loc"][-1]), valid, n=1)
+    mend = f"did you mean {close[0]!r}?" if close else f"valid keys: {', '.join(valid)}"
+    return f"{place}: unknown key; {mend}"

@@ -8,19 +8,24 @@ it in `STAGES`.
 """
 
 import functools
+import shutil
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
 from codedpo_plugin import candidates, execute, pairs, probe, score, timing
-from codedpo_plugin.errors import InputError
-from codedpo_plugin.pool import Pool
+from codedpo_plugin.cores import physical_cores
+from codedpo_plugin.errors import InputError, StorageError
+from codedpo_plugin.progress import State
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.shards import Row, key_of, read_shard, shard_key, shard_path, write_shard
+
+_SCRATCH = 64 << 20  # bytes that must be free where solutions write
 
 
 @dataclass(frozen=True)
@@ -36,14 +41,14 @@ class Stage:
     sections: tuple[str, ...]
     """Recipe sections that its output depends on."""
     schema: Callable[[Recipe], pa.Schema]
+    measures: bool = False
+    """Whether it measures time, so that each of its workers needs a core alone."""
     version: int = 1
     """Raised when the same input gives other output than before: finished shards are made again."""
 
 
 STAGES = {
-    "execute": Stage(
-        execute.STAGE, execute.execute, ("candidates",), ("execute",), lambda _: execute.SCHEMA
-    ),
+    "execute": Stage(execute.STAGE, execute.execute, ("candidates",), ("execute",), execute.schema),
     "probe": Stage(
         probe.STAGE,
         probe.probe,
@@ -58,6 +63,7 @@ STAGES = {
         ("candidates", "executions", "scores"),
         ("timing", "pairs"),
         lambda _: timing.SCHEMA,
+        measures=True,
         version=2,
     ),
     "pairs": Stage(
@@ -70,23 +76,65 @@ STAGES = {
 }
 
 
-def run_stage(name: str, recipe: Recipe, pool: Pool, part: tuple[int, int] = (1, 1)) -> float:
+class Shards(Protocol):
+    """Where shards are made: `pool.Pool` on this machine, `ray_pool.RayPool` on many."""
+
+    def run(
+        self,
+        work: Callable[[int, Callable[[], None]], None],
+        shards: Sequence[int],
+        label: str,
+        done: int,
+        total: int,
+        state: State | None = None,
+        at_once: int | None = None,
+    ) -> None: ...
+
+
+def run_stage(name: str, recipe: Recipe, pool: Shards, part: tuple[int, int] = (1, 1)) -> float:
     """Make the shards of a stage that are missing or out of date; `part` (i, n) takes every n-th.
 
     Returns wall seconds.
 
     Raises:
-        InputError: a stage that this one reads is not finished.
-        InfrastructureError: a shard failed repeatedly; all others were made.
+        InputError: a stage that this one reads is not finished; what could be made was made.
+        InfrastructureError: shards failed repeatedly; all others were made.
     """
-    started = time.monotonic()
-    stage = STAGES[name]
-    mine = range(_shards(recipe))[part[0] - 1 :: part[1]]
-    missing = [index for index in mine if not is_finished(stage, recipe, index)]
-    total = sum(_problems(recipe, index) for index in mine)
-    done = total - sum(_problems(recipe, index) for index in missing)
-    pool.run(functools.partial(make_shard, name, recipe), missing, name, done, total)
+    stage, manifest = STAGES[name], _manifest(recipe)
+    mine = range(manifest["shards"])[part[0] - 1 :: part[1]]
+
+    def size(index: int) -> int:
+        return int(min(recipe.shard_size, manifest["problems"] - index * recipe.shard_size))
+
+    with State(recipe.output, name, part) as state:
+        started = time.monotonic()
+        missing, blocked = [], []
+        for index in mine:
+            key = wanted_key(stage, recipe, index)
+            if key is None:
+                blocked.append(index)
+            elif shard_key(shard_path(recipe.output, stage.name, index)) != key:
+                missing.append(index)
+        state.plan(mine, missing + blocked, size)
+        pool.run(
+            functools.partial(make_shard, name, recipe),
+            missing,
+            name,
+            state.problems_done,
+            sum(map(size, mine)),
+            state,
+            physical_cores() if stage.measures else None,
+        )
+        if blocked:
+            raise _not_there(stage, recipe, blocked)
     return time.monotonic() - started
+
+
+def _not_there(stage: Stage, recipe: Recipe, shards: Sequence[int]) -> InputError:
+    return InputError(
+        f"{recipe.output}: {len(shards):,} shards of {', '.join(stage.reads)} are not there yet, "
+        f"the first is {shards[0]}; run the earlier stages first, or `codedpo build`"
+    )
 
 
 def is_finished(stage: Stage, recipe: Recipe, index: int) -> bool:
@@ -106,22 +154,26 @@ def wanted_key(stage: Stage, recipe: Recipe, index: int) -> str | None:
 
 
 def make_shard(name: str, recipe: Recipe, index: int, tick: Callable[[], None]) -> None:
-    """Make one shard; `tick` is called after each problem."""
+    """Make one shard; `tick` is called after each problem.
+
+    Raises:
+        InputError: a shard that it is made from is not there.
+        InfrastructureError: the machine failed; nothing was written.
+    """
     stage = STAGES[name]
     key = wanted_key(stage, recipe, index)
     if key is None:
-        raise InputError(
-            f"{recipe.output}: shard {index} of {', '.join(stage.reads)} is not there yet; "
-            "run the earlier stages first, or `codedpo build`"
-        )
+        raise _not_there(stage, recipe, [index])
     rows = read_merged(recipe.output, stage.reads, index)
     made = _ticking(stage.function(rows, recipe), tick)
     write_shard(shard_path(recipe.output, stage.name, index), made, stage.schema(recipe), key)
 
 
-def read_merged(run: Path, stages: Iterable[str], index: int) -> Iterator[Row]:
-    """Rows of one shard with the columns of several stages."""
-    shards = [read_shard(shard_path(run, stage, index)) for stage in stages]
+def read_merged(
+    run: Path, stages: Iterable[str], index: int, columns: Sequence[str] | None = None
+) -> Iterator[Row]:
+    """Rows of one shard with the columns of several stages, or those of them that are named."""
+    shards = [read_shard(shard_path(run, stage, index), columns) for stage in stages]
     for parts in zip(*shards, strict=True):
         merged: Row = {}
         for part in parts:
@@ -130,17 +182,23 @@ def read_merged(run: Path, stages: Iterable[str], index: int) -> Iterator[Row]:
 
 
 def _ticking(rows: Iterable[Row], tick: Callable[[], None]) -> Iterator[Row]:
+    """The rows; a solution whose files found no room on the disk must not be blamed for it."""
+    _need_scratch()
     for row in rows:
+        _need_scratch()
         yield row
         tick()
 
 
-def _shards(recipe: Recipe) -> int:
-    return int(_manifest(recipe)["shards"])
-
-
-def _problems(recipe: Recipe, index: int) -> int:
-    return int(min(recipe.shard_size, _manifest(recipe)["problems"] - index * recipe.shard_size))
+def _need_scratch() -> None:
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if free < _SCRATCH:
+        raise StorageError(
+            f"{folder}: only {free >> 20} MiB are free for the files of solutions, and "
+            f"{_SCRATCH >> 20} are needed; free some space, or set TMPDIR to another folder, and "
+            "run the same command"
+        )
 
 
 def _manifest(recipe: Recipe) -> dict[str, Any]:

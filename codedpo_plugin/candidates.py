@@ -15,20 +15,27 @@ Further columns are carried along in `extra` as JSON, and never read.
 """
 
 import gzip
+import hashlib
+import itertools
 import json
 import zlib
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rich.console import Console
 
 from codedpo_plugin.errors import InputError
+from codedpo_plugin.progress import Progress, State
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.shards import Row, key_of, replacing, shard_key, shard_path, write_shard
 
 STAGE = "candidates"
+_VERSION = 2  # of the manifest
 
 SCHEMA = pa.schema(
     [
@@ -43,12 +50,13 @@ SCHEMA = pa.schema(
 )
 
 
-def ingest(recipe: Recipe) -> dict[str, Any]:
+def ingest(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
     """Stream the candidate files into `RUN/candidates/`, and return the manifest.
 
     The manifest (also `manifest.json` there) holds `shards` and `problems` (counts), `tests_cut`
-    and `skipped` (problems without solutions or tests: task_id, place, reason). Nothing is read
-    again where the files, by path, size and time, are those of the manifest.
+    and `skipped` (reason -> problems without solutions or tests; `skipped.jsonl` there has their
+    task_id, place and reason). Nothing is read again where the files, by path, size and time, are
+    those of the manifest, and all shards are there.
 
     Raises:
         InputError: a file or row is wrong; names the file, the line and the mend.
@@ -56,24 +64,32 @@ def ingest(recipe: Recipe) -> dict[str, Any]:
     folder = recipe.output / STAGE
     made_from = _made_from(recipe)
     manifest = read_manifest(recipe.output)
-    if manifest and manifest["made_from"] == made_from:
+    if manifest and manifest["made_from"] == made_from and _all_there(folder, manifest):
         return manifest
-    manifest = {"made_from": made_from, "shards": 0, "problems": 0, "tests_cut": 0, "skipped": []}
-    shard: list[Row] = []
-    for row in _checked_rows(recipe, manifest):
-        shard.append(row)
-        if len(shard) == recipe.shard_size:
+    manifest = {"made_from": made_from, "shards": 0, "problems": 0, "tests_cut": 0, "skipped": {}}
+    with (
+        State(recipe.output, STAGE, (1, 1)) as state,
+        Progress(console or Console(quiet=True), STAGE, 0, None) as progress,
+        replacing(folder / "skipped.jsonl") as skipped,
+    ):
+        rows = _checked_rows(recipe, manifest, skipped)
+        while shard := list(itertools.islice(rows, recipe.shard_size)):
             _write(recipe, manifest, shard)
-            shard = []
-    if shard:
-        _write(recipe, manifest, shard)
-    if not manifest["problems"]:
-        names = ", ".join(map(str, recipe.candidate_files))
-        raise InputError(f"{names}: no problem here has both solutions and tests")
+            state.tell(now=False, **{name: manifest[name] for name in ("shards", "problems")})
+            progress.update(manifest["problems"])
+        if not manifest["problems"]:
+            names = ", ".join(map(str, recipe.candidate_files))
+            raise InputError(f"{names}: no problem here has both solutions and tests")
     _remove_stale(recipe.output, manifest["shards"])
     with replacing(folder / "manifest.json") as file:
         file.write(json.dumps(manifest, indent=1).encode())
     return manifest
+
+
+def _all_there(folder: Path, manifest: dict[str, Any]) -> bool:
+    """Whether no shard was removed since; a damaged one is, when it is found."""
+    there = sum(path.stem.isdigit() for path in folder.glob("*.parquet"))
+    return there == int(manifest["shards"])
 
 
 def _remove_stale(run: Path, shards: int) -> None:
@@ -86,8 +102,8 @@ def _remove_stale(run: Path, shards: int) -> None:
 def read_manifest(run: Path) -> dict[str, Any] | None:
     """The manifest of a run's candidates, or None before they have been read whole."""
     try:
-        manifest: dict[str, Any] = json.loads((run / STAGE / "manifest.json").read_text())
-    except (FileNotFoundError, NotADirectoryError):
+        manifest: dict[str, Any] = json.loads((run / STAGE / "manifest.json").read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return manifest
 
@@ -104,8 +120,8 @@ def _made_from(recipe: Recipe) -> list[Any]:
                 else "`candidates` names it"
             )
             raise InputError(f"{path}: {error.strerror}; {mend}") from None
-        files.append([str(path), status.st_size, status.st_mtime_ns])
-    return [files, recipe.shard_size, recipe.execute.max_tests]
+        files.append([str(path), status.st_size, status.st_mtime])
+    return [files, recipe.shard_size, recipe.execute.max_tests, _VERSION]
 
 
 def _write(recipe: Recipe, manifest: dict[str, Any], rows: list[Row]) -> None:
@@ -118,31 +134,54 @@ def _write(recipe: Recipe, manifest: dict[str, Any], rows: list[Row]) -> None:
     manifest["problems"] += len(rows)
 
 
-def _checked_rows(recipe: Recipe, manifest: dict[str, Any]) -> Iterator[Row]:
+def _checked_rows(recipe: Recipe, manifest: dict[str, Any], skipped: IO[bytes]) -> Iterator[Row]:
     """Rows in the columns of `SCHEMA`; what is skipped or cut is counted in the manifest."""
-    seen: dict[str, str] = {}
+    seen = array("Q")
+    for place, row in _all_rows(recipe):
+        seen.append(_digest(row["task_id"]))
+        empty = next((column for column in ("solutions", "tests") if not row[column]), None)
+        if empty:
+            reason = f"no {empty}"
+            skip = {"task_id": row["task_id"], "place": place, "reason": reason}
+            skipped.write(json.dumps(skip).encode() + b"\n")
+            manifest["skipped"][reason] = manifest["skipped"].get(reason, 0) + 1
+        else:
+            cut = row["tests"][recipe.execute.max_tests :]
+            manifest["tests_cut"] += len(cut)
+            row["tests"] = row["tests"][: recipe.execute.max_tests]
+            yield row
+    _refuse_twins(recipe, seen)
+
+
+def _all_rows(recipe: Recipe) -> Iterator[tuple[str, Row]]:
+    """(place, checked row) of all files."""
     for path in recipe.candidate_files:
         for number, raw in read_file(path):
             place = f"{path}, line {number}"
-            row = _checked(raw, place)
-            task_id = row["task_id"]
-            if task_id in seen:
-                raise InputError(
-                    f"{place}: task_id {task_id!r} is also at {seen[task_id]}; "
-                    "each problem is one row: merge the two or rename one"
-                )
+            yield place, _checked(raw, place)
+
+
+def _refuse_twins(recipe: Recipe, digests: "array[int]") -> None:
+    """Refuse a task id that occurs twice. Eight bytes of each are kept while reading; where two are
+    equal, the files are read again to name both places.
+    """
+    numbers = np.frombuffer(digests, np.uint64)
+    numbers.sort()
+    twins = set(numbers[1:][numbers[1:] == numbers[:-1]].tolist())
+    seen: dict[str, str] = {}
+    for place, row in _all_rows(recipe) if twins else ():
+        task_id = row["task_id"]
+        if task_id in seen:
+            raise InputError(
+                f"{place}: task_id {task_id!r} is also at {seen[task_id]}; "
+                "each problem is one row: merge the two or rename one"
+            )
+        if _digest(task_id) in twins:
             seen[task_id] = place
-            for column in ("solutions", "tests"):
-                if not row[column]:
-                    reason = f"no {column}"
-                    skip = {"task_id": task_id, "place": place, "reason": reason}
-                    manifest["skipped"].append(skip)
-                    break
-            else:
-                cut = row["tests"][recipe.execute.max_tests :]
-                manifest["tests_cut"] += len(cut)
-                row["tests"] = row["tests"][: recipe.execute.max_tests]
-                yield row
+
+
+def _digest(task_id: str) -> int:
+    return int.from_bytes(hashlib.blake2b(task_id.encode(), digest_size=8).digest(), "little")
 
 
 def _checked(raw: Any, place: str) -> Row:
@@ -196,10 +235,11 @@ def read_file(path: Path) -> Iterator[tuple[int, Any]]:
 def _read_parquet(path: Path) -> Iterator[tuple[int, Any]]:
     number = 0
     try:
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=256):
-            for row in batch.to_pylist():
-                number += 1
-                yield number, row
+        with path.open("rb") as file:
+            for batch in pq.ParquetFile(file).iter_batches(batch_size=256):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, row
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}, row {number + 1}: not a whole parquet file: {error}") from None
 
@@ -207,7 +247,7 @@ def _read_parquet(path: Path) -> Iterator[tuple[int, Any]]:
 def _read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
     number = 0
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
+        with path.open("rb") as raw, _unpacked(raw, path) as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield number, _parse(line, f"{path}, line {number}")
@@ -218,6 +258,10 @@ def _read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
         ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _unpacked(file: IO[bytes], path: Path) -> IO[bytes]:
+    return gzip.open(file, "rb") if path.suffix == ".gz" else file  # type: ignore[return-value]
 
 
 def _parse(line: bytes, place: str) -> Any:

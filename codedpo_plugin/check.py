@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from codedpo_plugin import known_keys, lengths, training, training_data
+from codedpo_plugin import known_keys, lengths, training, training_data, traps
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.training import TrainingRecipe
 
@@ -50,8 +50,12 @@ def _command(recipe: TrainingRecipe, path: Path, gpus: int) -> str:
         return f"axolotl train {path}"
     if recipe.stack == "llamafactory":
         return f"llamafactory-cli train {path}"
-    several = f" --accelerate_config recipes/accelerate/ddp.yaml --num_processes {gpus}"
-    return f"trl {recipe.method} --config {path}{several if gpus > 1 else ''}"
+    if gpus == 1 or "accelerate_config" in recipe.keys:
+        return f"trl {recipe.method} --config {path}"
+    if recipe.keys.get("use_cpu"):  # `accelerate launch --cpu` would train on one process
+        return f"torchrun --nproc_per_node {gpus} -m trl.scripts.{recipe.method} --config {path}"
+    several = f"--accelerate_config recipes/accelerate/ddp.yaml --num_processes {gpus}"
+    return f"trl {recipe.method} --config {path} {several}"
 
 
 def check(recipe: TrainingRecipe, gpus: int, console: Console) -> list[Finding]:
@@ -68,7 +72,7 @@ def check(recipe: TrainingRecipe, gpus: int, console: Console) -> list[Finding]:
 
 def _findings(recipe: TrainingRecipe, gpus: int, console: Console) -> Iterator[Finding]:
     """All checks; those that need data or tokenizer are left where there is none."""
-    yield from _keys(recipe)
+    yield from _keys(recipe, gpus)
     yield from _output(recipe)
     try:
         splits = training_data.load(recipe)
@@ -78,37 +82,24 @@ def _findings(recipe: TrainingRecipe, gpus: int, console: Console) -> Iterator[F
     rows = splits["train"]
     counts = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
     yield Finding("ok", "data", f"{counts} rows; columns {', '.join(rows.column_names)}")
+    for level, message in traps.of_rows(recipe, rows, gpus):
+        yield Finding(level, "data", message)
     yield from _batch(recipe, len(rows), gpus)
     yield from _tokens(recipe, rows, console)
 
 
-def _keys(recipe: TrainingRecipe) -> Iterator[Finding]:
+def _keys(recipe: TrainingRecipe, gpus: int) -> Iterator[Finding]:
+    for level, trap in traps.of_keys(recipe, gpus):
+        yield Finding(level, "keys", trap)
     if not known_keys.installed(recipe):
         message = f"not checked: {recipe.stack} is not installed in this environment"
         yield Finding("warning", "keys", message)
         return
-    wrong = list(known_keys.problems(recipe)) + list(_together(recipe))
+    wrong = list(known_keys.problems(recipe))
     for message in wrong:
         yield Finding("error", "keys", message)
     if not wrong:
         yield Finding("ok", "keys", f"all {len(recipe.keys)} are known to {recipe.stack}")
-
-
-def _together(recipe: TrainingRecipe) -> Iterator[str]:
-    """Keys that are right alone and wrong together; TRL says so once the model is loaded."""
-    keys = recipe.keys
-    if not recipe["model"]:
-        yield f"{recipe.key('model')}: no model given; add a file of recipes/*/models or --set it"
-    if recipe.stack != "trl":
-        return
-    losses = keys.get("loss_type")
-    weights = keys.get("loss_weights")
-    if weights is not None and len(weights) != len(losses if isinstance(losses, list) else [0]):
-        yield f"loss_weights: {len(weights)} weights for loss_type {losses}"
-    if recipe.method == "kto" and losses == "kto" and recipe.number("per_device") < 2:
-        yield "per_device_train_batch_size: KTO compares neighbours and needs at least 2"
-    if recipe["precompute"] and (keys.get("sync_ref_model") or keys.get("dataset_streaming")):
-        yield "precompute_ref_log_probs: not with sync_ref_model or dataset_streaming"
 
 
 def _output(recipe: TrainingRecipe) -> Iterator[Finding]:
@@ -160,6 +151,9 @@ def _tokens(recipe: TrainingRecipe, rows: Any, console: Console) -> Iterator[Fin
     wanted = rows.select_columns([c for c in columns if c in _TEXTS])
     if recipe.stack == "llamafactory":
         yield from _named_template(recipe, tokenizer)
+        if not isinstance(wanted[0]["prompt"], str):
+            yield Finding("warning", "tokens", "not counted: rows in the form of sharegpt")
+            return
         if tokenizer.chat_template:
             wanted = wanted.map(lengths.as_messages, load_from_cache_file=False)
     conversational = not isinstance(wanted[0]["prompt"], str)
@@ -174,7 +168,7 @@ def _tokens(recipe: TrainingRecipe, rows: Any, console: Console) -> Iterator[Fin
     progress = lengths.with_progress(wanted, "tokens", console)
     measured = lengths.measure(progress, tokenizer, limit)
     if recipe.stack != "llamafactory":
-        yield from _about_template(measured, conversational)
+        yield from _about_template(recipe, measured, conversational, tokenizer)
     yield from _about_lengths(recipe, measured, limit)
 
 
@@ -214,22 +208,46 @@ def _tokenizer(model: str, trust: bool) -> Any:
         return Finding("warning", "tokens", f"not counted: {model} cannot be loaded: {first}")
 
 
-def _about_template(measured: lengths.Lengths, conversational: bool) -> Iterator[Finding]:
+def _about_strings(
+    recipe: TrainingRecipe, measured: lengths.Lengths, tokenizer: Any
+) -> Iterator[Finding]:
+    yield Finding("ok", "template", "rows are strings: no template is applied")
+    if measured.merged:
+        message = (
+            f"in {measured.merged:,} of {len(measured.prompt):,} rows the prompt's last token "
+            "melts into the completion's first: end prompts with a new line"
+        )
+        yield Finding("warning", "tokens", message)
+    if recipe.stack == "axolotl" and tokenizer("x")["input_ids"][0] == tokenizer.bos_token_id:
+        message = f"Axolotl writes {tokenizer.bos_token} twice before rows of strings: use messages"
+        yield Finding("warning", "tokens", message)
+
+
+def _about_template(
+    recipe: TrainingRecipe, measured: lengths.Lengths, conversational: bool, tokenizer: Any
+) -> Iterator[Finding]:
     rows = len(measured.prompt)
     if not conversational:
-        yield Finding("ok", "template", "rows are strings: no template is applied")
+        yield from _about_strings(recipe, measured, tokenizer)
         return
     if measured.trimmed:
         message = (
             f"the chat template changes a completion in {measured.trimmed:,} of {rows:,} rows "
             "(trims it, or adds to it): build with --set export.text=fenced"
         )
-        yield Finding("warning", "template", message)
+        level: Literal["error", "warning"] = "error" if _axolotl_cuts(recipe) else "warning"
+        yield Finding(level, "template", message)
     if measured.endless:
         message = "the chat template ends an answer with no token: the model learns no end"
         yield Finding("warning", "template", message)
     if not measured.trimmed and not measured.endless:
         yield Finding("ok", "template", "renders every completion word for word, and ends it")
+
+
+def _axolotl_cuts(recipe: TrainingRecipe) -> bool:
+    """Axolotl's own template strategy leaves one character of a completion that is trimmed."""
+    entries = recipe.keys.get("datasets") or [{}]
+    return recipe.stack == "axolotl" and "chat_template" in str(entries[0].get("type"))
 
 
 def _about_lengths(

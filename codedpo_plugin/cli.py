@@ -1,11 +1,13 @@
 """The `codedpo` command. Heavy modules are imported by the commands that need them."""
 
+import enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from codedpo_eval.cli import app as eval_app
 from codedpo_plugin import __version__
 from codedpo_plugin.errors import InfrastructureError, InputError
 
@@ -19,7 +21,18 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-RecipePath = Annotated[Path, typer.Argument(help="Recipe (YAML).", metavar="RECIPE")]
+app.add_typer(eval_app, name="eval")
+
+
+def _location(text: str) -> Path:
+    from codedpo_plugin.storage import location
+
+    return location(text)
+
+
+RecipePath = Annotated[
+    Path, typer.Argument(help="Recipe (YAML).", metavar="RECIPE", parser=_location)
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override a key: --set pairs.ties=shortest. May be repeated."),
@@ -27,6 +40,14 @@ Overrides = Annotated[
 Part = Annotated[
     str, typer.Option("--shard", help="Do one part only: i/n takes every n-th shard from the i-th.")
 ]
+
+
+class Executor(enum.Enum):
+    """Where the shards are made."""
+
+    local = "local"
+    slurm = "slurm"
+    ray = "ray"
 
 
 @app.command()
@@ -37,12 +58,18 @@ def build(
     push_to_hub: Annotated[
         str | None, typer.Option(help="Push the dataset to this repository: owner/name.")
     ] = None,
+    executor: Annotated[
+        Executor, typer.Option(help="This machine, Slurm jobs, or a Ray cluster.")
+    ] = Executor.local,
 ) -> None:
     """Run every stage, from candidates to dataset and report; goes on where it was stopped."""
     from codedpo_plugin import run
 
+    if executor is not Executor.local and shard != "1/1":
+        raise InputError(f"--shard {shard}: --executor {executor.value} deals the shards itself")
     extra = [f"export.push_to_hub={push_to_hub}"] if push_to_hub else []
-    run.build(_load(recipe, [*(overrides or []), *extra]), _part(shard), _console())
+    loaded = _load(recipe, [*(overrides or []), *extra])
+    run.build(loaded, _part(shard), _console(), executor.value)
 
 
 @app.command()
@@ -140,13 +167,29 @@ def rank_eval(
 def show(
     task_id: Annotated[str, typer.Argument(help="The problem to show.", metavar="TASK_ID")],
     run: Annotated[
-        Path | None, typer.Option(help="Run folder; by default the newest one in runs/.")
+        Path | None,
+        typer.Option(help="Run folder; by default the newest one in runs/.", parser=_location),
     ] = None,
 ) -> None:
     """Show one problem's pass matrix, ranking and pairs, and why they were made."""
     from codedpo_plugin import show as module
 
     module.show(run or _newest_run(), task_id, _console())
+
+
+@app.command()
+def status(
+    run: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Run folder; by default the newest one in runs/.", metavar="RUN", parser=_location
+        ),
+    ] = None,
+) -> None:
+    """Say how far a run is, what failed, and how to go on; also while it runs, elsewhere too."""
+    from codedpo_plugin import status as module
+
+    module.status(run or _newest_run(), _console())
 
 
 TrainingRecipes = Annotated[

@@ -2,15 +2,18 @@
 
 import importlib.metadata
 import platform
+import warnings
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from codedpo_plugin.sandbox.client import Sandbox
+from codedpo_plugin.sandbox.attempts import tried
+from codedpo_plugin.sandbox.client import UNCONFINED, Sandbox
 
 _LAYERS = {
     "session": "a session of its own, private files, no core dumps",
+    "dies_first": "a machine out of memory ends it before anything else",
     "namespaces": "no network interfaces, nothing shared with other processes",
     "uid": "an ordinary user, so that process limits bind",
     "hidden": "its memory cannot be read by other processes of the user",
@@ -21,6 +24,15 @@ _LAYERS = {
     "seccomp": "no sockets, programs, mounts, tracing",
     "scratch": "nothing: an empty folder to write in",
     "readable": "nothing: installed packages can be imported",
+    "cgroup": "no more memory and processes for a whole sandbox than for a solution",
+}
+
+_TRIED = {
+    "filesystem": "reading, making and deleting files outside",
+    "network": "reaching a port of this machine",
+    "processes": "forking, threads, running programs",
+    "signals": "a signal to the parent process",
+    "memory": "more than its address space",
 }
 
 _MENDS = {
@@ -31,6 +43,7 @@ _MENDS = {
     "landlock_scope": "Linux 6.12 or later",
     "seccomp": "Linux on x86_64 or aarch64",
     "readable": "install Python where every user can read it",
+    "cgroup": "none is needed; the other limits hold without it",
 }
 
 _EXTRAS = {
@@ -43,25 +56,31 @@ _EXTRAS = {
 
 
 def doctor(console: Console) -> None:
-    """Print two tables."""
-    with Sandbox() as sandbox:
-        layers, native = sandbox.layers, sandbox.native
+    """Print what the sandbox has, what it was seen to refuse, and which extras are installed."""
+    with warnings.catch_warnings(action="ignore"), Sandbox() as sandbox:
+        layers, native, properties = sandbox.layers, sandbox.native, tried(sandbox)
     console.print(f"Python {platform.python_version()}, {platform.platform()}", markup=False)
     slower = "not: the same verdicts, slower; install again where there is a C compiler"
     console.print(f"C part of the sandbox: {'in use' if native else slower}", markup=False)
-    table = Table("sandbox layer", "state", "what it stops", box=None, header_style="bold")
-    for name, state in layers.items():
-        style = "green" if state == "on" else "bold red"
-        about = _LAYERS.get(name, "")
-        if state != "on" and name in _MENDS:
-            about = f"{about}; mend: {_MENDS[name]}"
-        table.add_row(name, f"[{style}]{escape(state)}[/]", about)
-    console.print(table)
+    if layers["seccomp"] != "on":
+        console.print(f"WARNING: {UNCONFINED}", style="bold red", markup=False)
+    console.print(_states("sandbox layer", "what it stops", layers, _LAYERS))
+    console.print(_states("tried as a solution", "what was tried", properties, _TRIED))
     table = Table("extra", "package", "version", box=None, header_style="bold")
     for extra, packages in _EXTRAS.items():
         for package in packages:
             table.add_row(extra, package, _version(package, extra))
     console.print(table)
+
+
+def _states(title: str, about: str, states: dict[str, str], known: dict[str, str]) -> Table:
+    """A row for each layer or property: its state, what it is, and the mend where it is off."""
+    table = Table(title, "state", about, box=None, header_style="bold")
+    for name, state in states.items():
+        style = "green" if state == "on" else "yellow" if name == "cgroup" else "bold red"
+        mend = f"; mend: {_MENDS[name]}" if state != "on" and name in _MENDS else ""
+        table.add_row(name, f"[{style}]{escape(state)}[/]", known[name] + mend)
+    return table
 
 
 def _version(package: str, extra: str) -> str:

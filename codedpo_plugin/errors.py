@@ -11,3 +11,7 @@ class InputError(Exception):
 
 class InfrastructureError(Exception):
     """The machine failed us (full disk, killed worker, dead sandbox); finished shards are kept."""
+
+
+class StorageError(InfrastructureError):
+    """The run folder cannot be read or written: no further shard can be kept, so work stops."""

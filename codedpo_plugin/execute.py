@@ -16,17 +16,20 @@ equal values have equal texts.
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, NamedTuple
 
 from codedpo_plugin.assertions import Test, judge_here, split_test
 from codedpo_plugin.errors import InfrastructureError
 from codedpo_plugin.programs import may_vary
-from codedpo_plugin.recipe import Recipe
+from codedpo_plugin.sandbox.attempts import tried
 from codedpo_plugin.sandbox.client import Cell, Limits, Reply, Sandbox
 from codedpo_plugin.sandbox.encoding import canonical
-from codedpo_plugin.shards import Row
+
+if TYPE_CHECKING:  # what drives a sandbox stays small
+    import pyarrow as pa
+
+    from codedpo_plugin.recipe import Recipe
+    from codedpo_plugin.shards import Row
 
 STAGE = "executions"
 
@@ -38,26 +41,24 @@ OUTCOMES = {
     "memory": "ran out of its memory",
     "crashed": "the process died, or ended before the test did",
     "flaky": "differs between two runs: it depends on chance, time or the order of a set",
-    "not_run": "too long, or not worth running after repeated time-outs",
+    "not_run": "too long, not worth running after repeated time-outs, or ended by the machine",
 }
-
-SCHEMA = pa.schema(
-    [
-        ("task_id", pa.string()),
-        ("outcomes", pa.list_(pa.list_(pa.string()))),
-        ("returned", pa.list_(pa.list_(pa.string()))),
-        ("errors", pa.list_(pa.list_(pa.string()))),
-        ("sealed", pa.list_(pa.bool_())),
-        ("cpu_seconds", pa.float64()),
-    ]
-)
 
 _SHORT = 0.1  # of the CPU limit, at first
 _LONG = 1000  # characters of values that are not kept to compare
 MAX_RETURNED = 200  # characters of a returned value that are kept; longer ones become a hash
 
 
-def execute(rows: Iterable[Row], recipe: Recipe) -> Iterator[Row]:
+def schema(_: "Recipe | None" = None) -> "pa.Schema":
+    """Columns of the stage's shards."""
+    import pyarrow as pa
+
+    text, grid = pa.string(), pa.list_(pa.list_(pa.string()))
+    columns = [("task_id", text), ("outcomes", grid), ("returned", grid), ("errors", grid)]
+    return pa.schema([*columns, ("sealed", pa.list_(pa.bool_())), ("cpu_seconds", pa.float64())])
+
+
+def execute(rows: "Iterable[Row]", recipe: "Recipe") -> "Iterator[Row]":
     """Run candidates, one row at a time; a sandbox lives as long as the iteration.
 
     Raises:
@@ -71,10 +72,13 @@ def execute(rows: Iterable[Row], recipe: Recipe) -> Iterator[Row]:
             yield execute_problem(row, sandbox, settings.max_chars, other)
 
 
-def require(layers: list[str], sandbox: Sandbox) -> None:
-    """Refuse to go on without the sandbox layers that a recipe demands."""
-    for name in layers:
-        state = sandbox.layers.get(name, f"no such layer; there are {', '.join(sandbox.layers)}")
+def require(names: list[str], sandbox: Sandbox) -> None:
+    """Refuse to go on without the sandbox layers, or tried properties, that a recipe demands."""
+    states = sandbox.layers
+    if not states.keys() >= set(names):
+        states = states | tried(sandbox)
+    for name in names:
+        state = states.get(name, f"no such layer or property; there are {', '.join(states)}")
         if state != "on":
             raise InfrastructureError(f"execute.require: {name} is off on this machine: {state}")
 
@@ -93,8 +97,8 @@ class Verdict(NamedTuple):
 
 
 def execute_problem(
-    row: Row, sandbox: Sandbox, max_chars: int, other: Sandbox | None = None
-) -> Row:
+    row: "Row", sandbox: Sandbox, max_chars: int, other: Sandbox | None = None
+) -> "Row":
     """Fill the pass matrix of one problem. Equal solutions, and equal tests, run once.
 
     With an `other` sandbox, of another seed, solutions that may depend on chance are run there too,
@@ -240,7 +244,7 @@ class _Judge:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
-        self.known: dict[tuple[str, ...], Verdict] = {}
+        self.known: dict[tuple[str, str], Verdict] = {}
 
     def verdict(self, test: Test, reply: Reply) -> Verdict:
         """The outcome of a cell, given what its leaf sent or how it ended."""
@@ -252,10 +256,11 @@ class _Judge:
         values = reply.record.get("values", [])
         if len(values) != len(test.calls):
             return Verdict("crashed", reply.seconds, "sent something else than its values")
-        long = sum(map(len, values)) > _LONG
-        key = (test.source, _digest("\0".join(values))) if long else (test.source, "", *values)
-        known = self.known.get(key) or self._judged(test, values)
-        self.known[key] = known
+        text = "\0".join(values)
+        key = (test.source, text if len(text) < _LONG else _digest(text))
+        known = self.known.get(key)
+        if not known:
+            known = self.known[key] = self._judged(test, values)
         return Verdict(known.outcome, reply.seconds, known.error, known.returned)
 
     def _judged(self, test: Test, values: list[str]) -> Verdict:

@@ -14,30 +14,39 @@ JSONL is what every version of `datasets` that the three stacks pin can read. Ro
 order: KTO in TRL pairs neighbours, and mixtures take the first rows.
 """
 
+import glob
 import hashlib
 import json
 import math
+import os
 import random
 import shutil
+import socket
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
 
 import numpy as np
+from rich.console import Console
 
-from codedpo_plugin import card
+from codedpo_plugin import card, storage
 from codedpo_plugin.build import STAGES, is_finished, read_merged
 from codedpo_plugin.candidates import read_manifest
+from codedpo_plugin.cores import is_alive
 from codedpo_plugin.errors import InputError
+from codedpo_plugin.progress import Progress
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.shards import Row, writing
 
 FOLDER = "dataset"
 CONFIGS = ("dpo", "correctness", "efficiency", "kto", "sft")
 SPLITS = ("train", "test")
+
+_PILE = 8 << 20  # bytes of lines that are shuffled at a time
+_MOST_PILES = 500  # files open at a time
 
 
 @dataclass
@@ -50,7 +59,7 @@ class Counts:
     """reason -> pairs that were selected and not written"""
 
 
-def export(recipe: Recipe) -> Counts:
+def export(recipe: Recipe, console: Console | None = None) -> Counts:
     """Write `RUN/dataset`, replacing an earlier one when the new one is whole.
 
     Raises:
@@ -59,30 +68,36 @@ def export(recipe: Recipe) -> Counts:
     """
     shards = finished_shards(recipe)
     folder = recipe.output / FOLDER
-    new = recipe.output / f".{FOLDER}.new"
-    with writing(folder):
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
-        try:
-            counts = _write_all(new, shards, recipe)
-            _write_stack_files(new, folder, recipe, counts)
-            card.write_card(new, recipe, counts.rows)
-            shutil.rmtree(folder, ignore_errors=True)
-            new.rename(folder)
-        finally:
-            shutil.rmtree(new, ignore_errors=True)
+    with writing(folder), storage.new_folder(folder, _temporary(recipe.output)) as new:
+        counts = _write_all(new, shards, recipe, console or Console(quiet=True))
+        _write_stack_files(new, folder, recipe, counts)
+        card.write_card(new, recipe, counts.rows)
     return counts
 
 
-def _write_all(folder: Path, shards: int, recipe: Recipe) -> Counts:
+def _temporary(run: Path) -> Path:
+    """A name of this process's own: two parts that end together may both write the dataset. Those
+    that killed processes of this machine have left are removed.
+    """
+    head = f".{FOLDER}.{socket.gethostname()}."
+    for left in run.glob(f"{glob.escape(head)}*.tmp") if storage.is_local(run) else ():
+        if not is_alive(int(left.suffixes[-2][1:])):
+            shutil.rmtree(left)
+    return run / f"{head}{os.getpid()}.tmp"
+
+
+def _write_all(folder: Path, shards: int, recipe: Recipe, console: Console) -> Counts:
     """Write the rows of all configs, in random order."""
     least = least_confidence(recipe, shards)
-    with _Writer(folder) as writer:
+    with _Writer(folder) as writer, Progress(console, "export", 0, None) as progress:
+        done = 0
         for index in range(shards):
             for row in read_merged(recipe.output, ("candidates", "pairs"), index):
                 sure = [pair for pair in row["pairs"] if pair["confidence"] >= least]
                 writer.counts.dropped["below the target precision"] += len(row["pairs"]) - len(sure)
                 _write_problem(row | {"pairs": sure}, recipe, writer)
+                done += 1
+            progress.update(done)
     writer.counts.dropped += Counter()  # without zeros
     if not writer.counts.rows:
         raise InputError(
@@ -102,7 +117,7 @@ def least_confidence(recipe: Recipe, shards: int) -> float:
         return 0.0
     found = array("d")
     for index in range(shards):
-        for row in read_merged(recipe.output, ("pairs",), index):
+        for row in read_merged(recipe.output, ("pairs",), index, ["pairs"]):
             found.extend(pair["confidence"] for pair in row["pairs"])
     surest = np.sort(np.array(found))[::-1]
     expected = np.cumsum(surest) / np.arange(1, len(surest) + 1)
@@ -233,25 +248,30 @@ def _completion(text: str, recipe: Recipe) -> Any:
 
 
 def _shuffle_lines(path: Path, seed: int) -> None:
-    """Put the lines of a file in random order, holding only their offsets in memory."""
-    offsets = [0]
-    with open(path, "rb") as file:
-        offsets += _line_ends(file)
-        order = list(range(len(offsets) - 1))
-        random.Random(f"{seed}/{path.parent.name}/{path.name}").shuffle(order)
-        shuffled = path.with_suffix(".shuffled")
-        with open(shuffled, "wb") as out:
-            for line in order:
-                file.seek(offsets[line])
-                out.write(file.read(offsets[line + 1] - offsets[line]))
-    shuffled.replace(path)
+    """Put the lines of a file in random order.
+
+    Lines are dealt at random to piles that fit in memory, and each pile is shuffled: any order is
+    as likely as any other, and the memory does not depend on the size of the file.
+    """
+    rng = random.Random(f"{seed}/{path.parent.name}/{path.name}")
+    piles = [path.with_suffix(f".pile{n}") for n in range(_piles(path.stat().st_size))]
+    if len(piles) == 1:
+        path.rename(piles[0])
+    else:
+        with open(path, "rb") as lines, ExitStack() as stack:
+            files = [stack.enter_context(open(pile, "wb")) for pile in piles]
+            for line in lines:
+                rng.choice(files).write(line)
+    with open(path, "wb") as out:
+        for pile in piles:
+            here = pile.read_bytes().splitlines(keepends=True)
+            rng.shuffle(here)
+            out.writelines(here)
+            pile.unlink()
 
 
-def _line_ends(file: IO[bytes]) -> Iterator[int]:
-    offset = 0
-    for line in file:
-        offset += len(line)
-        yield offset
+def _piles(size: int) -> int:
+    return min(size // _PILE + 1, _MOST_PILES)
 
 
 def _write_stack_files(new: Path, final: Path, recipe: Recipe, counts: Counts) -> None:

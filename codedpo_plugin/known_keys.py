@@ -62,13 +62,14 @@ def _trl(recipe: TrainingRecipe) -> Iterator[str]:
 def _refused(parser: Any, values: dict[str, Any]) -> str | None:
     """What the parser and the stack's own checks say against the values, if anything.
 
-    The machine that trains may not be this one: a GPU is not asked for.
+    The machine that trains may not be this one: neither a GPU nor other ranks are asked for.
     """
     actions = {action.dest: action for action in parser._actions}
     for key, value in values.items():
         if error := _bad_value(actions[key], value):
             return f"{key}: {error}"
-    parser.set_defaults_with_config(**(values | {"use_cpu": True, "tf32": None}))
+    elsewhere = {"use_cpu": True, "tf32": None, "ddp_backend": None}
+    parser.set_defaults_with_config(**(values | elsewhere))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

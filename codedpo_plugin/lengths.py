@@ -29,6 +29,8 @@ class Lengths:
     """Rows with a side that the chat template does not render word for word."""
     endless: int = 0
     """Rows with a side that the chat template does not end with a token of its own."""
+    merged: int = 0
+    """Rows of strings whose prompt's last token is another once a side follows it."""
 
     def longest(self, quantile: float) -> int:
         """A quantile of the longer side of each row, in tokens."""
@@ -61,6 +63,7 @@ def _measure(rows: list[Row], tokenizer: Any, max_length: int, lengths: Lengths)
         else:
             lengths.cut += max(map(len, ids)) > max_length
             lengths.identical += len(ids) == 2 and ids[0][:max_length] == ids[1][:max_length]
+        lengths.merged += plain and any(i[: len(prompts[index])] != prompts[index] for i in ids)
         said = [(content(row[side]), texts[side][index]) for side in sides]
         lengths.trimmed += any(completion not in text for completion, text in said)
         lengths.endless += any(text.endswith(completion) for completion, text in said)

@@ -1,6 +1,6 @@
 """The report page: one HTML file, no script, no network, light and dark by the reader's setting.
 
-Task ids, prompts, code and errors are untrusted; they reach the page through `_escaped` only.
+Task ids, prompts, code and errors are untrusted; they reach the page through `escaped` only.
 """
 
 import html
@@ -38,15 +38,16 @@ def write(recipe: Recipe, summary: report.Summary) -> Path:
 
 def page(recipe: Recipe, summary: report.Summary) -> str:
     """The whole page, as HTML."""
-    problems, outcomes, pairs, seconds = map(_html_table, tables(summary))
+    problems, outcomes, pairs, seconds = map(html_table, tables(summary))
     cells, samples = summary["cells"], summary["samples"]
     machine = summary["machine"]
     by_test = {f"{name} tests": counts for name, counts in cells["by_test"].items()}
     errors = [(name, f"{count:,}") for name, count in cells["error_types"].items()]
     template = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
     return string.Template(template).substitute(
-        title=_escaped(f"codedpo: {recipe.output.name}"),
-        about=_escaped(
+        style=style(),
+        title=escaped(f"codedpo: {recipe.output.name}"),
+        about=escaped(
             f"{summary['run']} · codedpo {summary['codedpo']} · Python {machine['python']} · "
             f"{machine['cores']} cores · {machine['platform']}"
         ),
@@ -57,26 +58,33 @@ def page(recipe: Recipe, summary: report.Summary) -> str:
         pairs_plot=plots.pairs(samples["chosen"], samples["rejected"], samples["ratios"]),
         outcomes=outcomes,
         outcomes_plot=plots.outcomes(by_test),
-        errors=_html_table(Rows(("Error type", "cells"), errors)) if errors else "",
+        errors=html_table(Rows(("Error type", "cells"), errors)) if errors else "",
         scores_plot=plots.scores(samples["scores"], summary["ties_at_top"]["problems_by_size"]),
-        ranker=_escaped(recipe.ranker),
-        facts=_html_table(Rows(("", ""), list(facts(summary).items())), "text"),
+        ranker=escaped(recipe.ranker),
+        facts=html_table(Rows(("", ""), list(facts(summary).items())), "text"),
         example=_example(recipe, summary["example"]),
         seconds=seconds if summary["wall_seconds"] else "",
-        sandbox=_html_table(Rows(("Sandbox layer", ""), list(summary["sandbox"].items())), "text"),
-        recipe=_escaped(yaml.safe_dump(summary["recipe"], sort_keys=False)),
+        sandbox=html_table(Rows(("Sandbox layer", ""), list(summary["sandbox"].items())), "text"),
+        recipe=escaped(yaml.safe_dump(summary["recipe"], sort_keys=False)),
     )
 
 
-def _escaped(text: str) -> str:
+def style() -> str:
+    """The style sheet of all our pages."""
+    return Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+
+
+def escaped(text: str) -> str:
     """Text of any origin, as HTML that shows it and does nothing."""
     return html.escape(plain(text))
 
 
-def _html_table(data: Rows, kind: str = "numbers") -> str:
+def html_table(data: Rows, kind: str = "numbers") -> str:
+    """A table as HTML; all text is escaped."""
+
     def line(tag: str, cells: Iterable[str]) -> str:
         # The two leading spaces of a sub-row are an indent, which HTML would drop.
-        inner = (_escaped(cell).replace("  ", "&emsp;") for cell in cells)
+        inner = (escaped(cell).replace("  ", "&emsp;") for cell in cells)
         return f"<tr>{''.join(f'<{tag}>{cell}</{tag}>' for cell in inner)}</tr>"
 
     head = f"<thead>{line('th', data.head)}</thead>" if any(data.head) else ""
@@ -93,11 +101,11 @@ def _first_half(stages: report.Summary) -> str:
         for stage in stages.values()
         for one in stage.get("contaminated", [])
     ]
-    told = _html_table(first_half(stages))
+    told = html_table(first_half(stages))
     if found:
         head = ("Dropped problem", "Benchmark", "Its problem", "Shared words, or solution")
         shown = Rows(head, found[:_CONTAMINATED])
-        told += f"<h3>Contaminated: {len(found):,}</h3>{_html_table(shown, 'text')}"
+        told += f"<h3>Contaminated: {len(found):,}</h3>{html_table(shown, 'text')}"
     return f"<h2>From sources to candidates</h2>{told}"
 
 
@@ -126,7 +134,7 @@ def _example(recipe: Recipe, example: tuple[str, int] | None) -> str:
         {solutions.index(solution): mark for solution, mark in view.marks.items()},
     )
     pairs = "\n".join(_html_pair(pair, view) for pair in view.row["pairs"])
-    prompt = f"<h3>{_escaped(task_id)}</h3>{_html_code(view.row['prompt'])}"
+    prompt = f"<h3>{escaped(task_id)}</h3>{_html_code(view.row['prompt'])}"
     return f"{prompt}\n<figure>{heat_map}</figure>\n{pairs}"
 
 
@@ -136,10 +144,10 @@ def _html_pair(pair: Row, view: View) -> str:
         f"{_html_code(view.row['solutions'][pair[f'{side}_index']])}</div>"
         for side in ("chosen", "rejected")
     )
-    why = _escaped(explain(pair, view))
+    why = escaped(explain(pair, view))
     return f'<h3>{pair["kind"].capitalize()} pair</h3><p>{why}</p><div class="sides">{sides}</div>'
 
 
 def _html_code(code: str) -> str:
     shown, note = cut_code(code)
-    return f"<pre>{_escaped(shown)}</pre>" + (f"<small>{_escaped(note)}</small>" if note else "")
+    return f"<pre>{escaped(shown)}</pre>" + (f"<small>{escaped(note)}</small>" if note else "")

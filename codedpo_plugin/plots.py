@@ -60,7 +60,7 @@ STYLE: Any = {
 }
 
 _SAMPLE = 5000
-_WIDTH = 9.0  # inches; 864 CSS pixels
+WIDTH = 9.0  # inches; 864 CSS pixels
 
 
 class Sample:
@@ -98,7 +98,7 @@ def read_pairs(dpo: Path) -> PairNumbers:
     """Read the `*.jsonl` of an exported `dpo` config; memory is bounded."""
     numbers = PairNumbers()
     for path in sorted(dpo.glob("*.jsonl")):
-        with open(path, encoding="utf-8") as file:
+        with path.open(encoding="utf-8") as file:
             for line in file:
                 _count_pair(json.loads(line), numbers)
     return numbers
@@ -117,16 +117,14 @@ def pairs_overview(dpo: Path, out: Path) -> None:
 def pairs(chosen: Sequence[float], rejected: Sequence[float], ratios: Sequence[float]) -> str:
     """SVG of the same: lengths in characters, and seconds(rejected) / seconds(chosen)."""
     with matplotlib.rc_context(STYLE):
-        return _svg(
-            _pairs_figure(chosen, rejected, ratios), "Lengths and speed ratios of the pairs"
-        )
+        return svg(_pairs_figure(chosen, rejected, ratios), "Lengths and speed ratios of the pairs")
 
 
 def outcomes(counts: Mapping[str, Mapping[str, int]]) -> str:
     """SVG: a bar of outcome shares for each kind of test. `counts`: kind -> outcome -> cells."""
     kinds = [kind for kind in counts if sum(counts[kind].values())]
     with matplotlib.rc_context(STYLE):
-        figure = Figure((_WIDTH, 0.9 + 0.5 * len(kinds)), layout="constrained")
+        figure = Figure((WIDTH, 0.9 + 0.5 * len(kinds)), layout="constrained")
         axes = figure.subplots()
         for place, kind in enumerate(kinds):
             _outcome_bar(axes, place, counts[kind])
@@ -138,7 +136,7 @@ def outcomes(counts: Mapping[str, Mapping[str, int]]) -> str:
         axes.tick_params(axis="y", length=0)
         seen = {outcome for kind in kinds for outcome, cells in counts[kind].items() if cells}
         _outcome_legend(figure, seen)
-        return _svg(figure, "Shares of the outcomes")
+        return svg(figure, "Shares of the outcomes")
 
 
 def scores(histogram: Sequence[int], tied: Mapping[str, int]) -> str:
@@ -149,7 +147,7 @@ def scores(histogram: Sequence[int], tied: Mapping[str, int]) -> str:
         tied: number of tied solutions, as text -> problems.
     """
     with matplotlib.rc_context(STYLE):
-        figure = Figure((_WIDTH, 2.8), layout="constrained")
+        figure = Figure((WIDTH, 2.8), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
         left.stairs(histogram, np.linspace(0, 1, len(histogram) + 1), fill=True, color=_NEUTRAL)
         left.set(title="Scores", xlabel="score / the problem's best score", ylabel="solutions")
@@ -160,7 +158,7 @@ def scores(histogram: Sequence[int], tied: Mapping[str, int]) -> str:
         right.margins(y=0.15)
         for axes in (left, right):
             _whole_numbers(axes)
-        return _svg(figure, "Distribution of solution scores, and ties at the top")
+        return svg(figure, "Distribution of solution scores, and ties at the top")
 
 
 def heat_map(
@@ -182,7 +180,7 @@ def heat_map(
     rows, columns = len(solutions), len(tests)
     with matplotlib.rc_context(STYLE):
         height = min(max(0.2 * rows, 1.6), 7.2)  # inches, of the matrix alone
-        figure = Figure((_WIDTH, height + 1.1), layout="constrained")
+        figure = Figure((WIDTH, height + 1.1), layout="constrained")
         axes = figure.subplots()
         names = list(OUTCOME_COLOURS)
         colours = ListedColormap(list(OUTCOME_COLOURS.values()))
@@ -200,7 +198,7 @@ def heat_map(
         _mark_credible(axes, credible, 1 / height)
         _mark_rows(axes, rows, columns, marks, 0.19 * rows / height)
         _outcome_legend(figure, {outcome for line in grid for outcome in line}, credible=True)
-        return _svg(figure, "Pass matrix: outcome of every solution on every test")
+        return svg(figure, "Pass matrix: outcome of every solution on every test")
 
 
 def training_curves(
@@ -223,7 +221,7 @@ def training_curves(
         "loss": (("loss", _NEUTRAL),),
     }
     with matplotlib.rc_context(STYLE):
-        figure = Figure((1.5 * _WIDTH, 2.9 * len(runs)), layout="constrained")
+        figure = Figure((1.5 * WIDTH, 2.9 * len(runs)), layout="constrained")
         grid = figure.subplots(len(runs), len(panels), squeeze=False, sharex="row")
         for line, (name, series) in zip(grid, runs.items(), strict=True):
             for axes, (title, metrics) in zip(line, panels.items(), strict=True):
@@ -275,7 +273,7 @@ def _characters(completion: Any) -> int:
 def _pairs_figure(
     chosen: Sequence[float], rejected: Sequence[float], ratios: Sequence[float]
 ) -> Figure:
-    figure = Figure((_WIDTH, 3.0), layout="constrained")
+    figure = Figure((WIDTH, 3.0), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.set_title("Lengths, correctness pairs")
     if chosen:
@@ -416,7 +414,7 @@ def _mark_rows(axes: Axes, rows: int, columns: int, marks: Mapping[int, str], ga
         )
 
 
-def _svg(figure: Figure, label: str) -> str:
+def svg(figure: Figure, label: str) -> str:
     """A figure as an `<svg>` element for a page that defines `--paper`; `label` is its alt text."""
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": label}):  # ids that differ between the figures

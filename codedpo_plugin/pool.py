@@ -3,33 +3,30 @@
 import multiprocessing
 import os
 import threading
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
+
+from codedpo_plugin.cores import usable_cores
+from codedpo_plugin.errors import InfrastructureError, InputError, StorageError
+from codedpo_plugin.progress import Progress, State
+
+_TRIES = 3  # of one shard, when the machine (not the user's input) failed
+_HOPELESS = 8  # shards that raise, and none that is made: the others are not tried
+_SHOWN = 10  # failed shards in a message
+_CELLS = 1021  # counters of problems, one for each worker
+LOOK = 0.25  # seconds between two looks at the progress
+KILLED = (
+    f"its worker was killed {_TRIES} times, most likely for lack of memory; use fewer workers "
+    "(`--set workers=N`) or a lower `execute.memory_mb`"
 )
-from rich.text import Text
 
-from codedpo_plugin.errors import InfrastructureError, InputError
-
-_TRIES = 3  # of one shard whose worker was killed
-_LOOK = 0.25  # seconds between two looks at the progress
-_LINE = 15.0  # seconds between two lines of progress where the output is no terminal
-
+Ticket = TypeVar("Ticket")
 Shard = int
 Work = Callable[[Shard, Callable[[], None]], None]  # (shard, tick): make one shard
 
@@ -41,7 +38,8 @@ class Pool:
         self.workers = workers or usable_cores()
         self._console = console
         self._context = multiprocessing.get_context("spawn")
-        self._ticks = self._context.Value("q", 0)
+        # No lock: a worker that is killed while it holds one would stop all others for good.
+        self._ticks = self._context.RawArray("q", _CELLS)
         self._executor: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
@@ -56,58 +54,58 @@ class Pool:
                     process.kill()
             self._executor.shutdown(cancel_futures=True)
 
-    def run(self, work: Work, shards: Sequence[Shard], label: str, done: int, total: int) -> None:
+    def run(
+        self,
+        work: Work,
+        shards: Sequence[Shard],
+        label: str,
+        done: int,
+        total: int,
+        state: State | None = None,
+        at_once: int | None = None,
+    ) -> None:
         """Call `work(shard, tick)` for every shard. `done` of `total` problems were done before.
+
+        Args:
+            work: makes one shard, and calls `tick` for each of its problems.
+            shards: those to be made.
+            label: of what is shown.
+            done: problems.
+            total: problems.
+            state: told of all this.
+            at_once: shards at a time, if fewer than there are workers.
 
         Raises:
             InputError: as a shard raised it; finished shards are kept.
-            InfrastructureError: shards failed, all others were done.
+            InfrastructureError: shards failed again and again, all others were done; or nothing
+                can be written, and the work was stopped.
         """
         if not shards:
             return
-        with _Progress(self._console, label, done, total) as progress:
-            self._ticks.value = 0
-            failures = self._run_all(work, shards, progress, done)
-        if failures:
-            lines = "\n".join(f"  shard {shard}: {error}" for shard, error in failures)
-            raise InfrastructureError(
-                f"{label}: {len(failures)} of {len(shards)} shards failed; the others are kept. "
-                f"Run the same command to try them again.\n{lines}"
-            )
+        with Progress(self._console, label, done, total) as progress:
+            before = sum(self._ticks)
+            batch = Batch[Future[None]](shards, state)
+            while batch.goes_on():
+                self._fill(batch, work, min(self.workers, at_once or self.workers))
+                finished, _ = wait(batch.running, LOOK, FIRST_COMPLETED)
+                progress.update(done + sum(self._ticks) - before)
+                for future in finished:
+                    died = isinstance(future.exception(), BrokenProcessPool)
+                    batch.ended(future, future.exception(), KILLED if died else None)
+                    if died:
+                        self._executor = None
+        batch.raise_failures(label)
 
-    def _run_all(
-        self, work: Work, shards: Sequence[Shard], progress: "_Progress", done: int
-    ) -> list[tuple[Shard, Exception]]:
-        """Make the shards, again where a worker was killed; return those that failed for good."""
-        failures: list[tuple[Shard, Exception]] = []
-        waiting, suspects = deque(shards), deque[Shard]()
-        running: dict[Future[None], tuple[Shard, bool]] = {}
-        deaths: Counter[Shard] = Counter()
-        while waiting or suspects or running:
-            # When a worker dies, all that ran are suspects. Each runs alone then: if its worker
-            # dies again, it is to blame.
-            if suspects and not running:
-                shard = suspects.popleft()
-                running[self._submit(work, shard)] = shard, True
-            while waiting and not suspects and len(running) < self.workers:
-                shard = waiting.popleft()
-                running[self._submit(work, shard)] = shard, False
-            finished, _ = wait(running, _LOOK, FIRST_COMPLETED)
-            progress.update(done + self._ticks.value)
-            for future in finished:
-                shard, alone = running.pop(future)
-                error = future.exception()
-                if isinstance(error, BrokenProcessPool):
-                    self._executor = None
-                    deaths[shard] += alone
-                    if deaths[shard] < _TRIES:
-                        suspects.append(shard)
-                        continue
-                if isinstance(error, InputError) or not isinstance(error, Exception | None):
-                    raise error
-                if error:
-                    failures.append((shard, error))
-        return failures
+    def _fill(self, batch: "Batch[Future[None]]", work: Work, at_once: int) -> None:
+        """Give the workers what is next."""
+        # When a worker dies, all that ran are suspects. Each runs alone then: if its worker dies
+        # again, it is to blame.
+        if batch.suspects and not batch.running:
+            shard = batch.suspects.popleft()
+            batch.running[self._submit(work, shard)] = shard, True
+        while batch.waiting and not batch.suspects and len(batch.running) < at_once:
+            shard = batch.waiting.popleft()
+            batch.running[self._submit(work, shard)] = shard, False
 
     def _submit(self, work: Work, shard: Shard) -> "Future[None]":
         if self._executor is None:
@@ -117,16 +115,79 @@ class Pool:
         return self._executor.submit(_work, work, shard)
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+class Batch(Generic[Ticket]):
+    """The shards of one call: what waits, what runs, and what became of it."""
+
+    def __init__(self, shards: Sequence[Shard], state: State | None) -> None:
+        self.waiting, self.suspects = deque(shards), deque[Shard]()
+        self.running: dict[Ticket, tuple[Shard, bool]] = {}
+        """What stands for a running shard -> the shard, and whether nothing else can be to blame
+        if its worker dies."""
+        self._shards, self._made, self._state = len(shards), 0, state
+        self._tries: Counter[Shard] = Counter()
+        self._failures: dict[Shard, str] = {}
+        self._errors: dict[Shard, str] = {}  # of the first try, too
+
+    def goes_on(self) -> bool:
+        """Whether anything is left to do; tells the state file how far it is."""
+        if self._state:
+            running = sorted(shard for shard, _ in self.running.values())
+            self._state.tell(now=False, running=running, failed=self._failures)
+        if not self._made and len(self._errors) >= max(_HOPELESS, 2 * len(self.running)):
+            self._failures = self._errors
+            return False
+        return bool(self.waiting or self.suspects or self.running)
+
+    def ended(self, ticket: Ticket, error: BaseException | None, killed: str | None) -> None:
+        """Take note of how a shard ended; `killed` says so if its worker died.
+
+        Raises:
+            InputError, StorageError: all other shards would fail too.
+        """
+        shard, alone = self.running.pop(ticket)
+        if error is None:
+            self._made += 1
+            if self._state:
+                self._state.made(shard)
+        elif killed:
+            self._again(shard, self.suspects, alone, killed)
+        elif isinstance(error, InputError | StorageError) or not isinstance(error, Exception):
+            raise error
+        else:
+            ours = isinstance(error, InfrastructureError) and str(error)
+            why = str(error) if ours else f"{type(error).__name__}: {error}"
+            self._errors[shard] = why
+            self._again(shard, self.waiting, True, why)
+
+    def _again(self, shard: Shard, queue: deque[Shard], counts: bool, why: str) -> None:
+        """Try a shard again, unless it was tried often enough."""
+        self._tries[shard] += counts
+        if self._tries[shard] < _TRIES:
+            queue.append(shard)
+        else:
+            self._failures[shard] = why
+
+    def raise_failures(self, label: str) -> None:
+        """Report the shards that failed for good.
+
+        Raises:
+            InfrastructureError: there are any.
+        """
+        if self._failures:
+            lines = [f"  shard {shard}: {why}" for shard, why in self._failures.items()]
+            more = [f"  and {len(lines) - _SHOWN:,} more"] if len(lines) > _SHOWN else []
+            others = "the others are kept" if self._made else "none was made, the work was stopped"
+            raise InfrastructureError(
+                f"{label}: {len(lines)} of {self._shards} shards failed; {others}. "
+                "Run the same command to try them again.\n" + "\n".join(lines[:_SHOWN] + more)
+            )
 
 
 _worker_ticks: Any = None
 
 
 def _start_worker(ticks: Any) -> None:
-    """In a new worker: take the counter, and die with the parent, even when that is killed."""
+    """In a new worker: take the counters, and die with the parent, even when that is killed."""
     global _worker_ticks
     _worker_ticks = ticks
     parent = multiprocessing.parent_process()
@@ -144,59 +205,4 @@ def _work(work: Work, shard: Shard) -> None:
 
 
 def _tick() -> None:
-    with _worker_ticks.get_lock():
-        _worker_ticks.value += 1
-
-
-class _Progress:
-    """A bar with rate and time left; a line now and then where the output is no terminal."""
-
-    def __init__(self, console: Console, label: str, done: int, total: int) -> None:
-        self._console, self._label, self._before, self._total = console, label, done, total
-        self._started = self._printed = time.monotonic()
-        self._bar = Progress(
-            TextColumn("{task.description:>8}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("problems"),
-            _Rate(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._task = self._bar.add_task(label, total=total, completed=done, before=done)
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.update(self._total, last=True)
-        self._bar.stop()
-
-    def update(self, done: int, last: bool = False) -> None:
-        """Show that so many problems are done."""
-        done = min(done, self._total)
-        self._bar.update(self._task, completed=done)
-        now = time.monotonic()
-        if not self._console.is_terminal and (last or now - self._printed > _LINE):
-            self._printed = now
-            rate = (done - self._before) / max(now - self._started, 1e-9)
-            left = f", {(self._total - done) / rate:.0f} s left" if rate and not last else ""
-            self._console.print(
-                f"{self._label}: {done}/{self._total} problems, {rate:.1f} problems/s{left}"
-            )
-
-
-class _Rate(ProgressColumn):
-    """Problems per second of this run, without those done before."""
-
-    def render(self, task: Task) -> Text:
-        elapsed = task.elapsed or 0.0
-        made = task.completed - task.fields["before"]
-        return Text(f"{made / elapsed:.1f}/s" if elapsed and made > 0 else "-/s")
+    _worker_ticks[os.getpid() % _CELLS] += 1

@@ -17,6 +17,8 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
+    PlainValidator,
     ValidationError,
     field_validator,
     model_validator,
@@ -24,6 +26,7 @@ from pydantic import (
 
 from codedpo_plugin import rankers
 from codedpo_plugin.errors import InputError
+from codedpo_plugin.storage import is_local, location
 
 
 class Section(BaseModel):
@@ -34,6 +37,14 @@ class Section(BaseModel):
 
 def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str | Path) else value
+
+
+Location = Annotated[
+    Path,
+    PlainValidator(location, json_schema_input_type=str),
+    PlainSerializer(str, when_used="json"),
+]
+"""A path, or an address in an object store."""
 
 
 def _as_file(value: Any) -> Any:
@@ -56,7 +67,8 @@ class Execute(Section):
     max_chars: int = Field(100_000, ge=1)
     """Solutions and tests longer than this are not run."""
     require: list[str] = []
-    """Sandbox layers (see `codedpo doctor`) without which the build refuses to start."""
+    """Layers or tried properties of the sandbox (see `codedpo doctor`), such as `network` and
+    `filesystem`, without which the build refuses to start."""
 
 
 class Probe(Section):
@@ -315,14 +327,44 @@ class Decontaminate(Section):
     """Distinct solutions of each problem that are tried, the commonest first."""
 
 
+class Slurm(Section):
+    """`codedpo build RECIPE --executor slurm`: the stages as array jobs."""
+
+    partition: str
+    time: str = "24:00:00"
+    """Limit of one task; what it has not done by then, the next run of the same command does."""
+    parts: int = Field(16, ge=1)
+    """Tasks that the shards are dealt to."""
+    cpus: int = Field(8, ge=1)
+    """Cores, and so worker processes, of one task."""
+    memory_gb: int = Field(2, ge=1)
+    """Of one core: `execute.memory_mb` and what a worker itself needs."""
+    at_once: int = -1
+    """Tasks at a time; -1 for no limit."""
+    qos: str | None = None
+    setup: str | None = None
+    """Shell commands that make `codedpo` available on a node; by default this environment's."""
+    options: dict[str, str] = {}
+    """Further options of `sbatch`, such as `account: mine`."""
+    timing: dict[str, str] = {}
+    """The same for the job that times solutions, such as `constraint: icelake`."""
+
+
+class Ray(Section):
+    """`codedpo build RECIPE --executor ray`: a Ray task for each shard."""
+
+    address: str = "auto"
+    """Of a running cluster; `auto` for the one of this machine, `local` to start one here."""
+
+
 class Recipe(Section):
     """A whole build."""
 
-    candidates: Annotated[list[Path], BeforeValidator(_as_list)] = []
+    candidates: Annotated[list[Location], BeforeValidator(_as_list)] = []
     """JSONL (also .gz) or parquet files, one row per problem. Or else, to have candidates made:
     `seeds` or `problems`, and `sampling`."""
-    output: Path
-    """The run folder."""
+    output: Location
+    """The run folder. It and `candidates` may lie in an object store: `s3://bucket/runs/mine`."""
     seeds: Seeds | None = None
     problems: Annotated[Problems, BeforeValidator(_as_file)] = Problems()
     """A path is short for `{file: path}`."""
@@ -339,6 +381,8 @@ class Recipe(Section):
     timing: Timing = Timing()
     pairs: Pairs = Pairs()
     export: Export = Export()
+    slurm: Slurm | None = None
+    ray: Ray = Ray()
 
     @model_validator(mode="after")
     def _one_start(self) -> Self:
@@ -351,6 +395,8 @@ class Recipe(Section):
         if len(named) != 1:
             there = f"{' and '.join(named)} are there" if named else "none is there"
             raise ValueError(f"one of `candidates`, `problems` and `seeds` is required; {there}")
+        if not self.candidates and not is_local(self.output):
+            raise ValueError("`output` must be a local folder where candidates are made")
         models = [self.generate.solutions.sampling, self.generate.tests.sampling]
         models += [self.problems.sampling] if self.seeds else []
         if not self.candidates and self.sampling is None and None in models:

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
 from codedpo_plugin import __version__, candidates, credible, export, manifests, plots, timing
 from codedpo_plugin.build import STAGES, read_merged
+from codedpo_plugin.cores import usable_cores
 from codedpo_plugin.execute import OUTCOMES
-from codedpo_plugin.pool import usable_cores
+from codedpo_plugin.progress import Progress
 from codedpo_plugin.recipe import Recipe
-from codedpo_plugin.shards import Row
+from codedpo_plugin.shards import Row, shard_machine, shard_path
 
 KINDS = ("correctness", "efficiency")
 
@@ -22,11 +24,20 @@ _BINS = 25  # of normalised scores
 _TIED = {"1": 1, "2": 2, "3-4": 4, "5-8": 8, "9+": 1 << 60}  # label -> most solutions
 _ERROR_TYPES = 1000  # kept while counting: a solution may raise any number of classes of its own
 
+_COLUMNS = (
+    *("task_id", "outcomes", "errors", "sealed", "cpu_seconds", "pairs", "settle"),
+    *("twin_log_ratio", "twin_error", "no_correctness", "no_efficiency"),
+)
+
 Summary = dict[str, Any]
 
 
 def summarise(
-    recipe: Recipe, counts: export.Counts, seconds: Mapping[str, float], layers: Mapping[str, str]
+    recipe: Recipe,
+    counts: export.Counts,
+    seconds: Mapping[str, float],
+    layers: Mapping[str, str],
+    console: Console | None = None,
 ) -> Summary:
     """Count what a finished and exported run holds, shard by shard, in bounded memory.
 
@@ -35,16 +46,21 @@ def summarise(
         counts: what the export wrote.
         seconds: stage -> wall seconds of this invocation.
         layers: sandbox layer -> `on`, or why it is off.
+        console: shows how far it is.
 
     Returns:
         plain values; `samples` and `example` are for the page, the rest is `report.json`.
     """
-    nothing: dict[str, Any] = {"shards": 0, "skipped": [], "tests_cut": 0}
+    nothing: dict[str, Any] = {"shards": 0, "problems": 0, "skipped": {}, "tests_cut": 0}
     manifest = candidates.read_manifest(recipe.output) or nothing
     tally = _Tally(recipe)
-    for shard in range(manifest["shards"]):
-        for row in read_merged(recipe.output, STAGE_FOLDERS, shard):
-            tally.add(row, shard)
+    columns = (*_COLUMNS, recipe.ranker)
+    with Progress(console or Console(quiet=True), "report", 0, manifest["problems"]) as progress:
+        for shard in range(manifest["shards"]):
+            for row in read_merged(recipe.output, STAGE_FOLDERS, shard, columns):
+                tally.add(row, shard)
+            tally.timed_on[shard_machine(shard_path(recipe.output, timing.STAGE, shard))] += 1
+            progress.update(tally.problems["kept"])
     numbers = plots.read_pairs(recipe.output / export.FOLDER / "dpo")
     return {
         "codedpo": __version__,
@@ -66,6 +82,7 @@ def summarise(
         "settle": dict(tally.settle.most_common()),
         "lengths": _lengths(numbers),
         "speed": _speed(numbers, tally),
+        "timed_on": dict(tally.timed_on.most_common()),
         "wall_seconds": dict(seconds),
         "sandbox": dict(layers),
         "recipe": recipe.model_dump(mode="json"),
@@ -103,6 +120,8 @@ class _Tally:
     """Solutions by score as a share of the best one's, in equal bins from 0 to 1."""
     tied: Counter[str] = field(default_factory=Counter)
     """Solutions that share the best score, a key of `_TIED` -> problems"""
+    timed_on: Counter[str] = field(default_factory=Counter)
+    """Machine type -> shards timed there. Times compare within a problem, so never between two."""
     example: tuple[tuple[bool, int], str, int] | None = None
     """How telling it is, task id, shard: the problem that the page explains."""
 
@@ -160,7 +179,7 @@ class _Tally:
 
 
 def _problems(manifest: Mapping[str, Any], tally: _Tally) -> Summary:
-    skipped = Counter(skip["reason"] for skip in manifest["skipped"])
+    skipped = Counter(manifest["skipped"])
     return {
         "read": tally.problems["kept"] + skipped.total(),
         "skipped": dict(skipped.most_common()),

@@ -1,8 +1,8 @@
 """A whole build: read the candidates, run the stages, export, report, say what to type next."""
 
-import itertools
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.console import Console
@@ -11,21 +11,39 @@ from codedpo_plugin import build as pipeline
 from codedpo_plugin import candidates
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.pool import Pool
+from codedpo_plugin.progress import State
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.sandbox.client import Sandbox
-from codedpo_plugin.shards import remove_leftovers, replacing
+from codedpo_plugin.shards import Row, remove_leftovers, replacing
+
+if TYPE_CHECKING:
+    from codedpo_plugin.ray_pool import RayPool
 
 FIRST_HALF = ("seeds", "problems", "generate")
+ROLES = ("solutions", "tests")
 
 
-def build(recipe: Recipe, part: tuple[int, int], console: Console) -> None:
+def build(recipe: Recipe, part: tuple[int, int], console: Console, executor: str = "local") -> None:
     """Run all stages on a part of the shards; export and report when no part is missing.
+
+    Args:
+        recipe: what to build.
+        part: (i, n): every n-th shard, from the i-th.
+        console: shows progress and results.
+        executor: `local`, `slurm` (jobs are submitted, and nothing is waited for) or `ray`.
 
     Raises:
         InputError, InfrastructureError: finished shards are kept.
     """
     seconds = first_half(FIRST_HALF, recipe, part, console) if recipe.generates else {}
-    seconds |= stages(pipeline.STAGES, recipe, part, console)
+    if executor == "slurm":
+        from codedpo_plugin import slurm
+
+        slurm.submit(recipe, console)
+        return
+    prepare(recipe, console)
+    with _pool(executor, recipe, console) as pool:
+        seconds |= run_stages(tuple(pipeline.STAGES), recipe, pool, part)
     if part[1] > 1:
         from codedpo_plugin import export
 
@@ -35,6 +53,14 @@ def build(recipe: Recipe, part: tuple[int, int], console: Console) -> None:
             console.print(f"this part is done. {error}", markup=False)
             return
     finish(recipe, seconds, console)
+
+
+def _pool(executor: str, recipe: Recipe, console: Console) -> "Pool | RayPool":
+    if executor == "ray":
+        from codedpo_plugin.ray_pool import RayPool
+
+        return RayPool(recipe, console)
+    return Pool(recipe.workers, console)
 
 
 def first_half(
@@ -67,32 +93,46 @@ def stages(
     names: Iterable[str], recipe: Recipe, part: tuple[int, int], console: Console
 ) -> dict[str, float]:
     """Run some stages on a part of the shards; returns wall seconds by stage."""
-    candidates.ingest(recipe)
+    prepare(recipe, console)
+    with Pool(recipe.workers, console) as pool:
+        return run_stages(tuple(names), recipe, pool, part)
+
+
+def prepare(recipe: Recipe, console: Console) -> dict[str, Any]:
+    """Cut the candidates into shards, and put the recipe beside them; returns the manifest."""
+    manifest = candidates.ingest(recipe, console)
     with replacing(recipe.output / "recipe.yaml") as file:
         file.write(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).encode())
-    with Pool(recipe.workers, console) as pool:
-        return {name: pipeline.run_stage(name, recipe, pool, part) for name in names}
+    return manifest
+
+
+def run_stages(
+    names: Sequence[str], recipe: Recipe, pool: pipeline.Shards, part: tuple[int, int]
+) -> dict[str, float]:
+    """Run some stages on a part of the shards, in a pool; returns wall seconds by stage."""
+    for name in names:
+        State(recipe.output, name, part).tell()  # waiting: what an earlier run told is no more true
+    return {name: pipeline.run_stage(name, recipe, pool, part) for name in names}
 
 
 def finish(recipe: Recipe, seconds: dict[str, float], console: Console) -> None:
     """Write dataset and report, print the tables and the next command."""
     from codedpo_plugin import export, hub, page, report, settle, tables
 
-    remove_leftovers(recipe.output)
-    counts = export.export(recipe)
-    with Sandbox() as sandbox:
-        layers = sandbox.layers
-    summary = report.summarise(recipe, counts, seconds, layers)
-    tables.print_tables(summary, console)
-    path = page.write(recipe, summary)
     dataset = recipe.output / export.FOLDER
+    with State(recipe.output, export.FOLDER, (1, 1)):
+        remove_leftovers(recipe.output)
+        counts = export.export(recipe, console)
+        with Sandbox() as sandbox:
+            layers = sandbox.layers
+        summary = report.summarise(recipe, counts, seconds, layers, console)
+        path = page.write(recipe, summary)
+        more = recipe.output / "more.jsonl"
+        unsettled = settle.write_more(_settled(recipe), more, *_asked(recipe))
+    tables.print_tables(summary, console)
     console.print(f"\nreport   {path}\ndataset  {dataset}", markup=False)
-    shards = range(export.finished_shards(recipe))
-    merged = (pipeline.read_merged(recipe.output, ("candidates", "pairs"), i) for i in shards)
-    more = recipe.output / "more.jsonl"
-    asked, earlier = _asked(recipe)
-    if problems := settle.write_more(itertools.chain.from_iterable(merged), more, asked, earlier):
-        console.print(f"more     {more}: {problems:,} problems that more samples would settle")
+    if unsettled:
+        console.print(f"more     {more}: {unsettled:,} problems that more samples would settle")
     if recipe.export.push_to_hub:
         address = hub.push(dataset, recipe.export.push_to_hub, private=recipe.export.private)
         console.print(f"pushed   {address}", markup=False)
@@ -103,11 +143,19 @@ def finish(recipe: Recipe, seconds: dict[str, float], console: Console) -> None:
     )
 
 
+def _settled(recipe: Recipe) -> Iterator[Row]:
+    """What `settle.write_more` reads, of all problems."""
+    columns = ("task_id", "settle") if recipe.generates else ("task_id", "settle", *ROLES)
+    manifest = candidates.read_manifest(recipe.output) or {"shards": 0}
+    for index in range(manifest["shards"]):
+        yield from pipeline.read_merged(recipe.output, ("candidates", "pairs"), index, columns)
+
+
 def _asked(recipe: Recipe) -> tuple[dict[str, int] | None, dict[str, dict[str, int]]]:
     """How often the model was asked for each role, of all problems and where it was more often."""
     if not recipe.generates:
         return None, {}
     from codedpo_plugin import generate
 
-    of_all = {role: getattr(recipe.generate, role).n for role in ("solutions", "tests")}
+    of_all = {role: getattr(recipe.generate, role).n for role in ROLES}
     return of_all, generate.raised(recipe.generate.more)

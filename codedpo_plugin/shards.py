@@ -8,9 +8,10 @@ where it was.
 
 import errno
 import hashlib
+import io
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -18,11 +19,15 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from codedpo_plugin.errors import InfrastructureError
+from codedpo_plugin import storage
+from codedpo_plugin.cores import machine_type
+from codedpo_plugin.errors import InfrastructureError, StorageError
 
 Row = dict[str, Any]
 
 _KEY = b"codedpo_key"
+_MACHINE = b"codedpo_machine"
+_FOOTER = 64 << 10  # bytes at the end of a shard that mostly hold its footer
 
 
 def key_of(*parts: Any) -> str:
@@ -38,31 +43,65 @@ def shard_path(run: Path, stage: str, index: int) -> Path:
 
 def shard_key(path: Path) -> str | None:
     """The key a shard was made with; None where there is no whole shard."""
+    return _metadata(path).get(_KEY, b"").decode() or None
+
+
+def shard_machine(path: Path) -> str:
+    """The type of machine that a shard was made on."""
+    return _metadata(path).get(_MACHINE, b"").decode() or "unknown"
+
+
+def _metadata(path: Path) -> dict[bytes, bytes]:
+    """What is written in the footer of a whole shard; nothing where there is none."""
     try:
-        metadata = pq.read_schema(path).metadata or {}
-    except (FileNotFoundError, NotADirectoryError, pa.ArrowInvalid):
-        return None
-    return metadata.get(_KEY, b"").decode() or None
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _FOOTER))
+            footer = file.read()
+            if int.from_bytes(footer[-8:-4], "little") + 8 > len(footer):
+                file.seek(0)
+                footer = file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise StorageError(f"{path}: {mend(error)}") from error
+    try:
+        return pq.read_schema(io.BytesIO(footer)).metadata or {}
+    except (OSError, pa.ArrowInvalid):  # damaged where it lies: it must not count as there
+        with suppress(OSError):
+            path.unlink()
+        return {}
 
 
 def write_shard(path: Path, rows: Iterable[Row], schema: pa.Schema, key: str) -> None:
     """Write rows under a temporary name and move them into place."""
-    table = pa.Table.from_pylist(list(rows), schema=schema.with_metadata({_KEY: key.encode()}))
+    about = {_KEY: key.encode(), _MACHINE: machine_type().encode()}
+    table = pa.Table.from_pylist(list(rows), schema=schema.with_metadata(about))
     with replacing(path) as file:
-        pq.write_table(table, file, compression="zstd")
+        pq.write_table(table, file, compression="zstd", write_page_checksum=True)
 
 
-def read_shard(path: Path) -> list[Row]:
-    """All rows of a shard.
+def read_shard(path: Path, columns: Sequence[str] | None = None) -> list[Row]:
+    """All rows of a shard, or those of its columns that are among `columns`.
 
     Raises:
-        InfrastructureError: the file is missing or damaged.
+        InfrastructureError: the file is missing, or was damaged: then it has been removed.
     """
     try:
-        rows: list[Row] = pq.read_table(path).to_pylist()
+        data = path.read_bytes()
+    except OSError as error:
+        raise StorageError(f"{path}: {mend(error)}") from error
+    try:
+        shard = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
+        names = shard.schema_arrow.names
+        wanted = None if columns is None else [name for name in names if name in columns]
+        rows: list[Row] = shard.read(wanted, use_threads=False).to_pylist()
     except (OSError, pa.ArrowInvalid) as error:
+        with suppress(OSError):
+            path.unlink()  # or it would count as finished, by its footer
         raise InfrastructureError(
-            f"{path}: cannot be read ({error}); delete it and run the same command again"
+            f"{path}: was damaged on the disk ({error}) and is removed; run `codedpo build` again "
+            "to make it anew"
         ) from None
     return rows
 
@@ -78,20 +117,10 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A binary file that takes the place of `path` when the block ends well, and never otherwise.
 
     Raises:
-        InfrastructureError: the disk is full or the folder cannot be written.
+        StorageError: the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with writing(path):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(temporary, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+    with writing(path), storage.replacing(path) as file:
+        yield file
 
 
 @contextmanager
@@ -100,20 +129,25 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InfrastructureError(f"{path}: {_mend(error)}") from error
+        raise StorageError(f"{path}: {mend(error)}") from error
 
 
 def remove_leftovers(run: Path) -> None:
     """Remove the temporary files of workers that were killed while writing."""
-    for path in run.glob("*/.*.tmp"):
-        path.unlink(missing_ok=True)
+    if storage.is_local(run):
+        for path in [*run.glob(".*.tmp"), *run.glob("*/.*.tmp")]:
+            path.unlink(missing_ok=True)
 
 
-def _mend(error: OSError) -> str:
+def mend(error: OSError) -> str:
+    """What is wrong with a file, and what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
             "the disk is full; free some space and run the same command: finished shards are kept"
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "cannot be written; mend the folder's permissions or choose another `output`"
-    return f"cannot be written: {error}"
+    return (
+        f"{error}; see that the disk and its mount are well, and run the same command: finished "
+        "shards are kept"
+    )

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
 from rich.console import Console, RenderableType
 from rich.rule import Rule
 from rich.syntax import Syntax
@@ -21,7 +20,7 @@ from codedpo_plugin import candidates, credible
 from codedpo_plugin.build import STAGES, is_finished, read_merged
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Recipe, load_recipe
-from codedpo_plugin.shards import Row, shard_path
+from codedpo_plugin.shards import Row, read_shard, shard_path
 
 CELLS = {
     "passed": (".", "green"),
@@ -191,7 +190,7 @@ def _find(run: Path, task_id: str) -> tuple[int, int]:
     names: list[str] = []
     for index in range(manifest["shards"] if manifest else 0):
         path = shard_path(run, candidates.STAGE, index)
-        here = pq.read_table(path, columns=["task_id"])["task_id"].to_pylist()
+        here = [row["task_id"] for row in read_shard(path, ["task_id"])]
         if task_id in here:
             return index, here.index(task_id)
         names += here

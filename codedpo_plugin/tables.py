@@ -96,7 +96,7 @@ def facts(summary: Summary) -> dict[str, str]:
     if cut := summary["problems"]["tests_cut"]:
         told["cut"] = f"{cut:,} tests beyond execute.max_tests"
     if summary["problems"]["skipped"]:
-        told["skipped"] = "listed in candidates/manifest.json"
+        told["skipped"] = "listed in candidates/skipped.jsonl"
     if ties["share"] is not None:
         told["ties"] = f"{ties['share']:.0%} of problems have several solutions with the best score"
     if selected := summary["correctness"]:
@@ -126,6 +126,8 @@ def facts(summary: Summary) -> dict[str, str]:
     off = [f"{name} ({state})" for name, state in summary["sandbox"].items() if state != "on"]
     if off:
         told["sandbox"] = f"off: {'; '.join(off)}"
+    if machines := summary["timed_on"]:
+        told["timed on"] = ", ".join(f"{name}: {n:,} shards" for name, n in machines.items())
     return told
 
 

@@ -18,13 +18,13 @@ compared within rounds only, as logarithms of ratios, and `seconds` is for peopl
 """
 
 import math
-import os
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
 
 from codedpo_plugin.assertions import enlarged, split_test
+from codedpo_plugin.cores import own_core
 from codedpo_plugin.credible import credible_tests, passes, ranked, telling_tests
 from codedpo_plugin.execute import require
 from codedpo_plugin.programs import keeps_state, normalised
@@ -58,9 +58,9 @@ _MARGIN = 0.01  # ... and one per cent more: 0 wrong decisions at gaps of 10 %
 
 
 def time_solutions(rows: Iterable[Row], recipe: Recipe) -> Iterator[Row]:
-    """Time the solutions of each row; the sandbox is pinned to one core."""
+    """Time the solutions of each row, on a core that nothing else is timed on meanwhile."""
     limits = Limits(recipe.execute.seconds, recipe.execute.memory_mb)
-    with Sandbox(limits, pin_to=_own_core()) as sandbox:
+    with own_core() as core, Sandbox(limits, pin_to=core) as sandbox:
         require(recipe.execute.require, sandbox)
         for row in rows:
             yield _time_problem(row, sandbox, recipe)
@@ -127,6 +127,8 @@ def enlarge(calls: list[str], programs: list[str], sandbox: Sandbox) -> list[str
 
 
 def _time_problem(row: Row, sandbox: Sandbox, recipe: Recipe) -> Row:
+    if not recipe.pairs.efficiency:
+        return _untimed(row, "switched off")
     credible = credible_tests(row, recipe)
     timed = _worth_timing(row, credible, recipe)
     calls = _calls(row, credible)
@@ -231,11 +233,3 @@ def _is_clear(samples: np.ndarray, ratio: float) -> bool:
     return most < math.log(ratio) or worth_a_pair(
         log_ratio[slowest], standard_error[slowest], ratio
     )
-
-
-def _own_core() -> int | None:
-    """A core for this worker alone, of those it may use; None where cores cannot be chosen."""
-    if not hasattr(os, "sched_getaffinity"):
-        return None
-    cores = sorted(os.sched_getaffinity(0))
-    return cores[os.getpid() % len(cores)]

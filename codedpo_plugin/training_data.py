@@ -105,11 +105,36 @@ def _listed(info: dict[str, Any], name: str, folder: Path, key: str, method: str
             f"{key}: {name!r} is {'' if entry.get('ranking') else 'not '}a ranking dataset, "
             f"and `stage` is {method}"
         )
-    names = {"response": "completion", "kto_tag": "label"}
+    names = {"response": "completion", "kto_tag": "label", "messages": "prompt"}
     columns = {theirs: names.get(our, our) for our, theirs in entry.get("columns", {}).items()}
-    rows = _files({"train": str(folder / entry["file_name"])})["train"]
+    if "file_name" in entry:
+        rows = _files({"train": str(folder / entry["file_name"])})["train"]
+    elif "hf_hub_url" in entry:
+        rows = read(entry["hf_hub_url"], entry.get("subset"))[entry.get("split", "train")]
+    else:
+        raise InputError(
+            f"{key}: {name!r} has neither file_name nor hf_hub_url; others are not read"
+        )
     renamed = {old: new for old, new in columns.items() if old in rows.column_names and old != new}
-    return rows.rename_columns(renamed)
+    rows = rows.rename_columns(renamed)
+    if misread := _misread(entry, rows[0]):
+        raise InputError(f"{key}: {name!r}: {misread}")
+    return rows
+
+
+def _misread(entry: dict[str, Any], row: dict[str, Any]) -> str | None:
+    """What LLaMA-Factory would make of rows that its converters are not for; it does not say so."""
+    form = entry.get("formatting", "alpaca")
+    if form == "openai":
+        return "`openai` writes a system prompt into every row: use `sharegpt` with `tags`"
+    sides = [row[side] for side in ("chosen", "rejected") if side in row]
+    if form == "sharegpt" and any(isinstance(side, list) for side in sides):
+        return "`sharegpt` takes chosen and rejected as one message, and drops every row of lists"
+    if form == "alpaca" and not all(isinstance(text, str) for text in (row["prompt"], *sides)):
+        return "`alpaca` takes strings, and drops every row of messages"
+    if "kto_tag" in entry.get("columns", {}) and not isinstance(row.get("label"), bool):
+        return "kto_tag must be true or false"
+    return None
 
 
 def read(name: str, config: str | None) -> dict[str, Any]:

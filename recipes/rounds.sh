@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
 # Rounds: sample with the newest model, build pairs, train on them, evaluate; then again.
 #
-#   MODEL=Qwen/Qwen2.5-Coder-1.5B-Instruct SAMPLE=./sample.sh EVALUATE=./evaluate.sh \
-#       bash recipes/rounds.sh
+#   MODEL=Qwen/Qwen2.5-Coder-1.5B-Instruct BUILD=mine.yaml \
+#       EVAL="codedpo eval run humaneval+ --backend transformers" bash recipes/rounds.sh
 #
-# SAMPLE is called with a model and a file: it writes candidates there (columns: README). EVALUATE, if
-# any, is called with a model and a folder for its figures. Everything else has the default below.
-# Finished steps are not done again: stop it when you like, and start it with the same line.
+# BUILD is a build recipe that samples from a model in process (`sampling.backend: transformers`,
+# and `problems` or `seeds`: docs/sampling.md). Where models are sampled in another way, SAMPLE is a
+# command instead, called with a model and the file that it is to write candidates to. Finished
+# steps are not done again: stop it when you like, and start it with the same line.
 set -euo pipefail
-: "${MODEL:?the model to start from}" "${SAMPLE:?a command: MODEL CANDIDATES_FILE}"
-EVALUATE=${EVALUATE:-}            # a command: MODEL FOLDER
+: "${MODEL:?the model to start from}"
+BUILD=${BUILD:-}                  # a build recipe; without it, SAMPLE
+SAMPLE=${SAMPLE:-}                # a command: MODEL CANDIDATES_FILE
+[ -n "$BUILD$SAMPLE" ] || { echo "rounds.sh: give BUILD or SAMPLE" >&2; exit 2; }
+EVAL=${EVAL:-}                    # a command that takes --model MODEL --out FOLDER, and goes on by itself
 ROUNDS=${ROUNDS:-3}
 OUT=${OUT:-runs/rounds}
 RECIPE=${RECIPE:-recipes/trl/dpo.yaml}  # several: "dpo.yaml lora.yaml models/phi-2.yaml"
@@ -20,40 +24,58 @@ LAUNCH=${LAUNCH:-}                # for instance: --accelerate_config recipes/ac
 # kept: each round starts from MODEL, on the newest model's samples.
 REFERENCE=${REFERENCE:-moved}
 
-newest=$MODEL
+evaluate() {                      # MODEL FOLDER_OF_ROUND
+    [ -n "$EVAL" ] && [ ! -e "$2/evaluated" ] || return 0
+    echo "== evaluating $1"
+    $EVAL --model "$1" --out "$2/eval"
+    touch "$2/evaluated"
+}
+
+build() {                         # MODEL FOLDER_OF_ROUND
+    [ ! -e "$2/built" ] || return 0
+    echo "== samples of $1"
+    if [ -n "$BUILD" ]; then
+        codedpo build "$BUILD" --set "sampling.model=$1" --set "output=$2/build"
+    else
+        if [ ! -e "$2/candidates.jsonl" ]; then
+            $SAMPLE "$1" "$2/new.jsonl"
+            mv "$2/new.jsonl" "$2/candidates.jsonl"
+        fi
+        printf 'candidates: %s\noutput: %s\n' "$2/candidates.jsonl" "$2/build" >"$2/build.yaml"
+        codedpo build "$2/build.yaml"
+    fi
+    touch "$2/built"
+}
+
+train() {                         # MODEL FOLDER_OF_ROUND
+    [ ! -e "$2/trained" ] || return 0
+    echo "== training from $1"
+    # A run that was stopped has left checkpoints; whole ones have their state, written last.
+    local whole
+    whole=$(ls -d "$2"/model/checkpoint-*/trainer_state.json 2>/dev/null | sort -V | tail -n 1 || true)
+    # shellcheck disable=SC2086
+    codedpo check $RECIPE --gpus "$GPUS" --write "$2/train.yaml" $SETTINGS \
+        --set model_name_or_path="$1" --set dataset_name="$2/build/dataset" \
+        --set output_dir="$2/model" ${whole:+--set resume_from_checkpoint="$(dirname "$whole")"}
+    # shellcheck disable=SC2086
+    trl dpo --config "$2/train.yaml" $LAUNCH
+    touch "$2/trained"
+}
+
 mkdir -p "$OUT/0"
-if [ -n "$EVALUATE" ] && [ ! -d "$OUT/0/figures" ]; then
-    $EVALUATE "$MODEL" "$OUT/0/figures.new"
-    mv "$OUT/0/figures.new" "$OUT/0/figures"
-fi
+evaluate "$MODEL" "$OUT/0"
+newest=$MODEL
 for round in $(seq "$ROUNDS"); do
-    folder=$OUT/$round
-    start=$newest
-    [ "$REFERENCE" = moved ] || start=$MODEL
-    mkdir -p "$folder"
-    echo "== round $round: samples of $newest"
-    if [ ! -e "$folder/candidates.jsonl" ]; then
-        $SAMPLE "$newest" "$folder/new.jsonl"
-        mv "$folder/new.jsonl" "$folder/candidates.jsonl"
-    fi
-    printf 'candidates: %s\noutput: %s\n' "$folder/candidates.jsonl" "$folder/build" >"$folder/build.yaml"
-    [ -e "$folder/built" ] || codedpo build "$folder/build.yaml"
-    touch "$folder/built"
-    echo "== round $round: training from $start"
-    if [ ! -e "$folder/trained" ]; then
-        # shellcheck disable=SC2086
-        codedpo check $RECIPE --gpus "$GPUS" --write "$folder/train.yaml" $SETTINGS \
-            --set model_name_or_path="$start" --set dataset_name="$folder/build/dataset" \
-            --set output_dir="$folder/model"
-        # shellcheck disable=SC2086
-        trl dpo --config "$folder/train.yaml" $LAUNCH
-        touch "$folder/trained"
-    fi
-    newest=$folder/model
-    if [ -n "$EVALUATE" ] && [ ! -d "$folder/figures" ]; then
-        $EVALUATE "$newest" "$folder/figures.new"
-        mv "$folder/figures.new" "$folder/figures"
-    fi
+    echo "== round $round of $ROUNDS"
+    mkdir -p "$OUT/$round"
+    build "$newest" "$OUT/$round"
+    if [ "$REFERENCE" = moved ]; then start=$newest; else start=$MODEL; fi
+    train "$start" "$OUT/$round"
+    newest=$OUT/$round/model
+    evaluate "$newest" "$OUT/$round"
 done
 # shellcheck disable=SC2046
 codedpo curves $(seq -f "$OUT/%g/model" "$ROUNDS") --out "$OUT/curves.png"
+if [ -e "$OUT/0/eval/report.json" ]; then  # graded by `codedpo eval`
+    codedpo eval compare "$OUT/0/eval" "$OUT/$ROUNDS/eval" --no-timing --out "$OUT/compare"
+fi

@@ -1,11 +1,13 @@
 """The pipeline: resumable, the same rows however often it is killed, one clear error for bad input."""
 
+import json
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,11 @@ from conftest import DOUBLE, HOPELESS, SIGN, make_recipe
 from rich.console import Console
 
 from codedpo_plugin import build, candidates, run
-from codedpo_plugin.errors import InfrastructureError, InputError
+from codedpo_plugin.cores import machine_type
+from codedpo_plugin.errors import InfrastructureError, InputError, StorageError
 from codedpo_plugin.pool import Pool
 from codedpo_plugin.recipe import Recipe
-from codedpo_plugin.shards import Row, read_rows, shard_path, write_shard
+from codedpo_plugin.shards import Row, read_rows, read_shard, shard_path, write_shard
 
 QUIET = Console(quiet=True)
 
@@ -216,6 +219,56 @@ def test_a_damaged_shard_is_made_again(tmp_path: Path) -> None:
     shard.write_bytes(whole[: len(whole) // 2])
     run.stages(["execute"], recipe, (1, 1), QUIET)
     assert next(read_rows(recipe.output, "executions"))["task_id"] == "double"
+
+
+def test_no_flipped_bit_of_a_shard_becomes_a_value(tmp_path: Path, built: Recipe) -> None:
+    whole = shard_path(built.output, "executions", 0).read_bytes()
+    rows = read_shard(shard_path(built.output, "executions", 0))
+    pages = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    shard = tmp_path / "00000.parquet"
+    for position in range(4, pages, 11):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << position % 8
+        shard.write_bytes(damaged)
+        with suppress(InfrastructureError):
+            assert read_shard(shard) == rows
+            continue
+        assert not shard.exists(), "or it would be read again and again"
+
+
+def test_a_full_disk_stops_the_work_at_once(tmp_path: Path) -> None:
+    with Pool(1, QUIET) as pool, pytest.raises(StorageError, match="free some space"):
+        pool.run(_FullDisk(tmp_path), range(9), "test", 0, 9)
+    assert len(list(tmp_path.glob("tried-*"))) < 9
+
+
+def test_where_all_shards_fail_not_all_are_tried(tmp_path: Path) -> None:
+    with Pool(1, QUIET) as pool, pytest.raises(InfrastructureError, match="the work was stopped"):
+        pool.run(_FailAlways(tmp_path), range(99), "test", 0, 99)
+    assert len(list(tmp_path.glob("tried-*"))) < 99
+
+
+class _FailAlways:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, shard: int, tick: Any) -> None:
+        (self.folder / f"tried-{shard}").touch()
+        raise InfrastructureError("a layer is off on this machine")
+
+
+class _FullDisk:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, shard: int, tick: Any) -> None:
+        (self.folder / f"tried-{shard}").touch()
+        raise StorageError("the disk is full; free some space")
+
+
+def test_the_report_names_the_machines_that_solutions_were_timed_on(built: Recipe) -> None:
+    report = json.loads((built.output / "report.json").read_text())
+    assert report["timed_on"] == {machine_type(): 2}
 
 
 def test_a_stage_whose_input_is_missing_says_which(tmp_path: Path) -> None:

@@ -45,11 +45,11 @@ def test_problems_without_solutions_or_tests_are_listed(tmp_path: Path) -> None:
     rows = [DOUBLE, SIGN | {"solutions": []}, HOPELESS | {"tests": []}]
     manifest = ingest(make_recipe(tmp_path, rows))
     assert manifest["problems"] == 1
-    assert [(skip["task_id"], skip["reason"]) for skip in manifest["skipped"]] == [
-        ("sign/1", "no solutions"),
-        ("hopeless", "no tests"),
-    ]
-    assert manifest["skipped"][0]["place"].endswith("line 2")
+    assert manifest["skipped"] == {"no solutions": 1, "no tests": 1}
+    listed = (tmp_path / "run" / "candidates" / "skipped.jsonl").read_text().splitlines()
+    first, second = map(json.loads, listed)
+    assert (first["task_id"], second["task_id"]) == ("sign/1", "hopeless")
+    assert first["place"].endswith("line 2")
 
 
 def test_too_many_tests_are_cut_and_counted(tmp_path: Path) -> None:
@@ -122,3 +122,12 @@ def test_lone_surrogates_do_not_stop_a_build(tmp_path: Path) -> None:
     recipe = recipe_on(file)
     ingest(recipe)
     assert next(read_rows(recipe.output, "candidates"))["prompt"] == "bad ? text"
+
+
+def test_a_shard_that_is_gone_is_read_again(tmp_path: Path) -> None:
+    recipe = make_recipe(tmp_path, [DOUBLE, SIGN, HOPELESS])
+    ingest(recipe)
+    shard = shard_path(recipe.output, "candidates", 1)
+    shard.unlink()
+    ingest(recipe)
+    assert [row["task_id"] for row in read_shard(shard)] == ["hopeless"]

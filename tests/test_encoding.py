@@ -9,7 +9,7 @@ import json
 
 import pytest
 
-from codedpo_plugin.sandbox.encoding import canonical, decode, encode
+from codedpo_plugin.sandbox.encoding import canonical, decode, digest, encode
 
 Point = collections.namedtuple("Point", "x y")
 
@@ -90,3 +90,12 @@ def test_hostile_text_is_a_value_error(text: str) -> None:
 def test_equal_values_have_equal_canonical_texts() -> None:
     assert canonical(encode({"a": 1, "b": {2, 1}})) == canonical(encode({"b": {1, 2}, "a": 1}))
     assert canonical(encode([1, 2])) != canonical(encode((1, 2)))
+
+
+def test_digests_tell_values_apart_in_parts() -> None:
+    long = [("a", n) for n in range(25_000)]
+    assert digest(long) == digest(list(long))
+    others = [tuple(long), long[:-1], [*long[:-1], ("b", 24_999)], [[*one] for one in long]]
+    assert len({digest(value) for value in [long, *others]}) == 5
+    with pytest.raises(ValueError, match="unmarshallable"):
+        digest([object()])

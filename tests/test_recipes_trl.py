@@ -9,10 +9,9 @@ import yaml
 
 pytest.importorskip("trl", reason="pip install 'codedpo[train]'")
 
-import ranks as ranks_of
 from tiny import save
 
-from codedpo_plugin import training
+from codedpo_plugin import known_keys, training, traps
 from codedpo_plugin.recipe import Recipe
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -78,19 +77,11 @@ def test_a_model_file_names_a_model_and_keeps_the_batch(path: Path) -> None:
     assert recipe.keys["beta"] == 0.1
 
 
-def test_two_ranks_train_as_one_does(built: Recipe, model: Path, tmp_path: Path) -> None:
-    found = {}
-    for ranks in (1, 2):
-        folder = tmp_path / str(ranks)
-        folder.mkdir()
-        path = written(
-            folder, ["dpo.yaml"], built, model, gradient_accumulation_steps=2 // ranks,
-            per_device_train_batch_size=1, learning_rate=0.01, warmup_steps=0,
-        )  # fmt: skip
-        launch = ["torch.distributed.run", "--nproc_per_node", str(ranks), "--master_port", "29571"]
-        found[ranks] = ranks_of.losses(launch, path, folder / "out")
-    assert found[1] == pytest.approx(found[2], rel=1e-4)
-    assert found[1][1] < found[1][0] - 0.01
+@pytest.mark.parametrize("path", sorted((RECIPES / "trl" / "models").glob("*.yaml")), ids=str)
+def test_every_model_goes_with_kto_and_lora(path: Path) -> None:
+    recipe = training.load([RECIPES / "trl" / "kto.yaml", path, RECIPES / "trl" / "lora.yaml"])
+    assert not list(known_keys.problems(recipe))
+    assert not list(traps.of_keys(recipe, 8))
 
 
 @pytest.mark.parametrize("path", sorted((RECIPES / "accelerate").glob("*.yaml")), ids=str)

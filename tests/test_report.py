@@ -124,7 +124,7 @@ def make_run(run: Path, problems=PROBLEMS, shard_size=2) -> Recipe:
     )
     recipe = load_recipe(run / "recipe.yaml").model_copy(update={"output": run})
     schemas = {
-        "execute": execute.SCHEMA,
+        "execute": execute.schema(),
         "probe": probe.SCHEMA,
         "rank": score.schema(recipe),
         "time": timing.SCHEMA,
@@ -137,8 +137,7 @@ def make_run(run: Path, problems=PROBLEMS, shard_size=2) -> Recipe:
             stage = STAGES[name]
             key = wanted_key(stage, recipe, index)
             write_shard(shard_path(run, stage.name, index), rows, schema, key)
-    skipped = [{"task_id": "s", "place": "c.jsonl, line 9", "reason": "no tests"}]
-    manifest = {"shards": len(shards), "problems": 3, "tests_cut": 7, "skipped": skipped}
+    manifest = {"shards": len(shards), "problems": 3, "tests_cut": 7, "skipped": {"no tests": 1}}
     (run / "candidates" / "manifest.json").write_text(json.dumps(manifest))
     (run / "dataset" / "dpo").mkdir(parents=True)
     lines = [exported(made) for row in problems for made in row["pairs"]]

@@ -1,6 +1,7 @@
 """What untrusted code can do in the sandbox: nothing that counts. Each test attacks one property."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,10 @@ import pytest
 
 from codedpo_plugin.errors import InfrastructureError
 from codedpo_plugin.execute import execute_problem, require
+from codedpo_plugin.sandbox import attempts
+from codedpo_plugin.sandbox.attempts import PROPERTIES
 from codedpo_plugin.sandbox.client import Limits, Reply, Sandbox
+from codedpo_plugin.sandbox.encoding import decode
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only rlimits hold off Linux")
 
@@ -185,11 +189,17 @@ def test_a_demanded_layer_that_is_off_refuses(sandbox: Sandbox) -> None:
         require(["no_such_layer"], sandbox)
 
 
+def test_what_is_demanded_is_tried(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    require(["network", "processes", "signals", "memory", "filesystem"], sandbox)
+    monkeypatch.setitem(PROPERTIES, "network", ("network", "read_scratch"))
+    monkeypatch.setattr(attempts, "decode", lambda text: {**decode(text), "read_scratch": "open"})
+    with pytest.raises(InfrastructureError, match=r"network is off .* can read_scratch"):
+        require(["network"], sandbox)
+
+
 def test_a_dead_zygote_is_replaced_and_nothing_is_lost() -> None:
     with Sandbox(Limits(seconds=0.3)) as sandbox:
-        assert sandbox._process is not None
-        sandbox._process.kill()
-        sandbox._process.wait()
+        os.kill(sandbox.zygote.pid, signal.SIGKILL)
         assert sandbox.run(HONEST, [CALL]) == [_ended("2", sandbox.run(HONEST, [CALL])[0])]
 
 
@@ -199,8 +209,7 @@ def _ended(value: str, like: Reply) -> Reply:
 
 def test_nothing_is_left_behind() -> None:
     sandbox = Sandbox(Limits(seconds=0.3))
-    assert sandbox._process is not None
-    zygote, scratch = sandbox._process.pid, Path(sandbox._scratch)
+    zygote, scratch = sandbox.zygote.pid, Path(sandbox.zygote.scratch.path)
     sandbox.run("open('left', 'w').close()\nwhile True: pass", [{"snippet": "pass"}])
     sandbox.close()
     assert not scratch.exists()
@@ -215,10 +224,10 @@ def test_a_claim_on_a_name_of_the_solution_is_judged_with_it(sandbox: Sandbox) -
 
 
 def test_a_program_that_is_slow_everywhere_is_left_after_ten_limits(sandbox: Sandbox) -> None:
-    slow = "import time\ndef f(x):\n    end = time.thread_time() + 0.25\n    while time.thread_time() < end: pass"
+    slow = "import time\ndef f(x):\n    end = time.thread_time() + 0.2\n    while time.thread_time() < end: pass"
     outcomes = [reply.outcome for reply in sandbox.run(slow, [CALL] * 30)]
     assert outcomes == sorted(outcomes)  # ended, then not_run
-    assert 8 < outcomes.count("ended") < 16
+    assert 10 < outcomes.count("ended") < 20
 
 
 def test_a_test_that_is_heavy_for_all_is_run_to_its_end(sandbox: Sandbox) -> None:

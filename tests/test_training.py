@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from codedpo_plugin import curves, plan, shapes, training
+from codedpo_plugin import axolotl_args, curves, plan, shapes, training
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Recipe
 
@@ -113,6 +113,17 @@ def test_advice_names_the_first_thing_that_fits() -> None:
     assert "nothing fits" in plan.advice(planned(), 2, 1)
 
 
+def test_advice_is_in_the_words_of_the_stack() -> None:
+    """LLaMA-Factory cannot compute the reference beforehand, and has its own names for the rest."""
+    recipe = training.load([RECIPES / "llamafactory" / "dpo.yaml"], ["finetuning_type=full"])
+    full = plan.setting_of(recipe)
+    assert "ds_z2_config.json" in plan.advice(full, 126, 8)
+    assert plan.advice(full, 72, 1).startswith("change: finetuning_type: lora; then take one GPU")
+    assert not any(new.reference is False and new.lora_rank is None for new in plan.changed(full))
+    axolotl = plan.setting_of(training.load([RECIPES / "axolotl" / "dpo.yaml"]))
+    assert "deepspeed: deepspeed_configs/zero2.json" in plan.advice(axolotl, 72, 8)
+
+
 def test_an_unknown_gpu_is_named_with_those_known() -> None:
     recipe = training.load([DPO, RECIPES / "trl" / "models" / "phi-2.yaml"])
     with pytest.raises(InputError, match="h200"):
@@ -196,3 +207,49 @@ def test_llamafactory_data_is_found_by_its_list(built: Recipe, tmp_path: Path) -
         training_data.load(llamafactory(built, tmp_path, dataset="codedpo_dp"))
     with pytest.raises(InputError, match="not a ranking dataset"):
         training_data.load(llamafactory(built, tmp_path, dataset="codedpo_kto"))
+
+
+@pytest.mark.parametrize(
+    ("form", "row", "message"),
+    [
+        ({"formatting": "openai"}, {}, "a system prompt into every row"),
+        ({"formatting": "sharegpt"}, {"chosen": [{"value": "c"}]}, "drops every row of lists"),
+        ({}, {"prompt": [{"role": "user", "content": "p"}]}, "drops every row of messages"),
+        ({"ranking": False, "columns": {"prompt": "prompt", "response": "chosen", "kto_tag": "rejected"}},
+         {"rejected": "true"}, "must be true or false"),
+        ({"file_name": None, "script_url": "x"}, {}, "neither file_name nor hf_hub_url"),
+    ],
+)  # fmt: skip
+def test_rows_that_llamafactory_would_misread(
+    form: dict[str, Any], row: dict[str, Any], message: str, built: Recipe, tmp_path: Path
+) -> None:
+    pytest.importorskip("datasets", reason="pip install 'codedpo[train]'")
+    from codedpo_plugin import training_data
+
+    columns = {name: name for name in ("prompt", "chosen", "rejected")}
+    entry = {"file_name": "rows.jsonl", "ranking": True, "columns": columns} | form
+    info = {"mine": {key: value for key, value in entry.items() if value is not None}}
+    text_of(tmp_path / "dataset_info.json", json.dumps(info))
+    text_of(
+        tmp_path / "rows.jsonl", json.dumps({"prompt": "p", "chosen": "c", "rejected": "r"} | row)
+    )
+    keys = {"dataset_dir": str(tmp_path), "dataset": "mine"} | (
+        {} if entry["ranking"] else {"stage": "kto"}
+    )
+    with pytest.raises(InputError, match=message):
+        training_data.load(llamafactory(built, tmp_path, **keys))
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"datasset": "x"}, "codedpo.datasset: unknown key; did you mean 'dataset'?"),
+        ({"zzz": "x"}, "valid keys: dataset, recipe, config"),
+        ({"dataset": "x", "recipe": "y"}, "codedpo: give one of"),
+        ({"dataset": "x", "config": "dpoo"}, "codedpo.config: Input should be"),
+    ],
+)
+def test_a_wrong_section_for_axolotl_is_named(section: dict[str, str], message: str) -> None:
+    with pytest.raises(InputError) as raised:
+        axolotl_args.section_of({"rl": "dpo", "codedpo": section})
+    assert message in str(raised.value)

@@ -37,11 +37,13 @@ enum { ENDED, CPU_LIMIT, WALL_LIMIT };
 
 #define HEADER 25             /* leaves.py: _HEADER */
 #define LEAF_SECONDS 1.0      /* leaves.py */
-#define PATIENCE 1.0          /* leaves.py */
+#define PATIENCE 2.0          /* leaves.py */
+#define BUSY 20.0             /* leaves.py */
 #define TEXT 2048             /* values that are longer are encoded by encoding.py */
 #define DEPTH 20
 #define FRAMES_OF_CELLS 4     /* of cells.py, which are not there when it is not used */
 #define CALLS 8               /* of a cell that is run here */
+#define ROOM 4096             /* bytes of results */
 #define SMALL (1 << 16)       /* bytes: not worth a mapping */
 #define MANY 50               /* leaves, from which on turning memory into a file pays */
 #define HUGE (2ul << 20)
@@ -360,11 +362,17 @@ static int close_but(int one, int other)
            syscall(SYS_close_range, high + 1, ~0u, 0);
 }
 
+/* CPU seconds after which the kernel ends a leaf, should the row process be late. */
+static rlim_t cpu_limit(Py_ssize_t jobs)
+{
+    return (rlim_t)(my.seconds * jobs) + 2;
+}
+
 /* As lockdown.die_with_parent, leaf.keep_only and lockdown.lock_leaf; 0 if all of it is done. */
 static int lock(pid_t parent, Py_ssize_t jobs)
 {
     sigset_t child;
-    rlim_t cpu = (rlim_t)(my.seconds * jobs) + 2;
+    rlim_t cpu = cpu_limit(jobs);
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) || getppid() != parent)
@@ -506,6 +514,7 @@ static int await(pid_t pid, Py_ssize_t jobs, int *number, double *seconds)
     double pause = my.seconds, used_before = 0, since = clock_seconds(CLOCK_MONOTONIC);
     off_t written = 0;
     int status = ENDED;
+    rlim_t last = cpu_limit(jobs);
     struct rusage usage;
     sigset_t child;
     sigemptyset(&child);
@@ -525,15 +534,18 @@ static int await(pid_t pid, Py_ssize_t jobs, int *number, double *seconds)
                 written = file.st_size, used_before = used, since = now, jobs--;
                 continue;
             }
-            if (used - used_before < my.seconds && now - since < PATIENCE + 4 * my.seconds)
+            double spent = used - used_before;
+            if (spent < my.seconds && now - since < PATIENCE + 4 * my.seconds + BUSY * spent)
                 continue;
-            status = used - used_before >= my.seconds ? CPU_LIMIT : WALL_LIMIT;
+            status = spent >= my.seconds ? CPU_LIMIT : WALL_LIMIT;
             kill(pid, SIGKILL);
             if (wait4(pid, number, 0, &usage) < 0)
                 return -1;
         }
         *seconds = usage.ru_utime.tv_sec + usage.ru_stime.tv_sec +
                    1e-6 * (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+        if (*number == SIGKILL && status == ENDED && *seconds > last)
+            status = CPU_LIMIT; /* the kernel was quicker */
         return status;
     }
 }
@@ -573,12 +585,13 @@ static int flush(void)
     return write_all(my.replies, frames.data, size);
 }
 
-/* Hold back or send a reply (leaves.py: pack); `text`: where it lies in the results. */
-static int reply(int status, PyObject *job, int number, double seconds, off_t text, uint32_t size)
+/* Hold back or send a reply (leaves.py: pack). */
+static int reply(int status, PyObject *job, int number, double seconds, const char *text,
+                 uint32_t size)
 {
     uint32_t program = PyLong_AsLong(PyTuple_GetItem(job, 0));
     uint32_t cell = PyLong_AsLong(PyTuple_GetItem(job, 1));
-    if (frames.size + HEADER > FRAMES && flush())
+    if (frames.size + HEADER + size > FRAMES && flush())
         return -1;
     char *frame = frames.data + frames.size;
     frame[0] = (char)status;
@@ -588,36 +601,37 @@ static int reply(int status, PyObject *job, int number, double seconds, off_t te
     memcpy(frame + 13, &seconds, 8);
     memcpy(frame + 21, &size, 4);
     frames.size += HEADER;
-    while (size) {
-        if (frames.size == FRAMES && flush())
-            return -1;
-        size_t room = FRAMES - frames.size, part = size < room ? size : room;
-        ssize_t n = pread(my.results, frames.data + frames.size, part, text);
-        if (n <= 0)
-            return -1;
-        frames.size += n, text += n, size -= n;
-    }
+    if (frames.size + size > FRAMES)
+        return flush() || write_all(my.replies, text, size);
+    memcpy(frames.data + frames.size, text, size);
+    frames.size += size;
     return 0;
 }
 
-/* Find the records, at most so many; their number. The file is not trusted: a file that is not
-   made of whole records ends with the last whole one, and holds none if it should hold one. */
-static Py_ssize_t records(Py_ssize_t most, off_t *at, uint32_t *sizes)
+/* What a dead leaf has written: its size, or -1. In `room` if it fits, else freed by the caller. */
+static Py_ssize_t read_results(char *room, char **data)
 {
     struct stat file;
-    off_t offset = 0;
-    Py_ssize_t count = 0;
-    if (fstat(my.results, &file))
+    *data = room;
+    if (fstat(my.results, &file) || (file.st_size > ROOM && !(*data = PyMem_Malloc(file.st_size))))
         return -1;
-    while (count < most && offset + 4 <= file.st_size) {
-        if (pread(my.results, &sizes[count], 4, offset) != 4)
-            return -1;
-        if (offset + 4 + (off_t)sizes[count] > file.st_size)
+    return pread(my.results, *data, file.st_size, 0) == file.st_size ? file.st_size : -1;
+}
+
+/* Find the records, at most so many; their number. The data is not trusted: if it is not made of
+   whole records it ends with the last whole one, and holds none if it should hold one. */
+static Py_ssize_t records(Py_ssize_t most, const char *data, Py_ssize_t size, const char **texts,
+                          uint32_t *sizes)
+{
+    Py_ssize_t offset = 0, count = 0;
+    while (count < most && offset + 4 <= size) {
+        memcpy(&sizes[count], data + offset, 4);
+        if (offset + 4 + (Py_ssize_t)sizes[count] > size)
             break;
-        at[count] = offset + 4;
-        offset += 4 + (off_t)sizes[count++];
+        texts[count] = data + offset + 4;
+        offset += 4 + (Py_ssize_t)sizes[count++];
     }
-    return offset == file.st_size || most > 1 ? count : 0;
+    return offset == size || most > 1 ? count : 0;
 }
 
 typedef struct {
@@ -626,31 +640,36 @@ typedef struct {
     double seconds; /* CPU time of it */
 } Ran;
 
+/* Reply to the jobs of a dead leaf: those that it has records of, and the one that it died in. */
+static int reply_all(PyObject *jobs, Py_ssize_t count, int status, int number, const char **texts,
+                     uint32_t *sizes, Ran *ran)
+{
+    char room[ROOM], *data; /* on the stack: pages that every fork copies anyway */
+    Py_ssize_t size = read_results(room, &data), first = ran->done;
+    Py_ssize_t whole = size < 0 ? -1 : records(count, data, size, texts, sizes);
+    int died = whole < count && (status || !whole), failed = whole < 0;
+    double each = ran->seconds / (double)(whole + died);
+    for (Py_ssize_t i = 0; i < whole && !failed; i++)
+        failed = reply(ENDED, PyList_GetItem(jobs, first + i), 0, each, texts[i], sizes[i]);
+    if (died && !failed)
+        failed = reply(status, PyList_GetItem(jobs, first + whole), number, each, NULL, 0);
+    if (data != room)
+        PyMem_Free(data);
+    ran->done += whole + died;
+    return failed ? -1 : 0;
+}
+
 /* Run so many jobs in one leaf and reply; -1 if the machine failed. */
 static int run_leaf(PyObject *programs, PyObject *cells, PyObject *jobs, Py_ssize_t count,
-                    off_t *at, uint32_t *sizes, Ran *ran)
+                    const char **texts, uint32_t *sizes, Ran *ran)
 {
-    Py_ssize_t first = ran->done;
     int number = 0;
-    double seconds = 0;
-    pid_t pid = start(programs, cells, jobs, first, count);
-    int status = pid < 0 ? -1 : await(pid, count, &number, &seconds);
+    pid_t pid = start(programs, cells, jobs, ran->done, count);
+    int status = pid < 0 ? -1 : await(pid, count, &number, &ran->seconds);
     if (status < 0 || !came_up() || tidy())
         return -1;
-    Py_ssize_t whole = records(count, at, sizes);
-    if (whole < 0)
-        return -1;
-    int died = whole < count && (status || !whole);
-    double each = seconds / (double)(whole + died);
-    for (Py_ssize_t i = 0; i < whole; i++)
-        if (reply(ENDED, PyList_GetItem(jobs, first + i), 0, each, at[i], sizes[i]))
-            return -1;
-    if (died && reply(status, PyList_GetItem(jobs, first + whole), number, each, 0, 0))
-        return -1;
-    ran->done += whole + died;
     ran->struck = status != ENDED;
-    ran->seconds = seconds;
-    return 0;
+    return reply_all(jobs, count, status, number, texts, sizes, ran);
 }
 
 static long program_of(PyObject *jobs, Py_ssize_t i)
@@ -681,16 +700,16 @@ static PyObject *run(PyObject *Py_UNUSED(self), PyObject *arguments)
         return NULL;
     Py_ssize_t size = PyList_Size(jobs);
     at_once = at_once < size ? at_once : size;
-    off_t *at = PyMem_Malloc((at_once + 1) * sizeof *at);
+    const char **texts = PyMem_Malloc((at_once + 1) * sizeof *texts);
     uint32_t *sizes = PyMem_Malloc((at_once + 1) * sizeof *sizes);
     double since = clock_seconds(CLOCK_MONOTONIC);
     if (at_once == 1 && size >= MANY)
         turn_all_into_file(my.memory_file); /* again: then it is copied onto itself */
-    failed = !at || !sizes;
+    failed = !texts || !sizes;
     while (!failed && ran.done < size) {
         Py_ssize_t first = ran.done, count = size - first < at_once ? size - first : at_once;
         long program = program_of(jobs, first);
-        failed = run_leaf(programs, cells, jobs, count, at, sizes, &ran);
+        failed = run_leaf(programs, cells, jobs, count, texts, sizes, &ran);
         if (at_once > 1) {
             for (Py_ssize_t i = first; i < ran.done; i++)
                 failed |= add(spent, program_of(jobs, i), ran.seconds / (ran.done - first)) < 0;
@@ -711,7 +730,7 @@ static PyObject *run(PyObject *Py_UNUSED(self), PyObject *arguments)
         }
     }
     failed |= flush();
-    PyMem_Free(at);
+    PyMem_Free(texts);
     PyMem_Free(sizes);
     if (failed)
         return PyErr_Occurred() ? NULL : PyErr_SetFromErrno(PyExc_OSError);

@@ -8,6 +8,7 @@ elsewhere (see `codedpo_plugin.assertions`).
 This file is imported by the zygote: it must need nothing but the standard library and this package.
 """
 
+import marshal
 import sys
 import types
 from collections.abc import Callable
@@ -29,8 +30,10 @@ class Cell:
     """What is run after a solution, compiled.
 
     `request` has one of: `calls` (expressions; with `names` that must exist, and `foreign` ones:
-    where these exist too, the claim cannot be judged elsewhere), `snippet` (source), or `claim` (an
-    expression, with `values`: encoded values for `_r0`, `_r1`, ... and `names`).
+    where these exist too, the claim cannot be judged elsewhere), `snippet` (source), `claim` (an
+    expression, with `values`: encoded values for `_r0`, `_r1`, ... and `names`), or `arguments`
+    (marshalled, for one call of the function called `function`; with `digest`, a hash of what it
+    returns is sent: for values that are too large).
     """
 
     def __init__(self, request: dict[str, Any]) -> None:
@@ -40,6 +43,9 @@ class Cell:
         self.values = request.get("values", ())
         self.claim = _compiled(request["claim"], "eval") if "claim" in request else None
         self.snippet = _compiled(request["snippet"], "exec") if "snippet" in request else None
+        self.function = request.get("function", "")
+        self.arguments: bytes | None = request.get("arguments")
+        self.digest = request.get("digest", False)
 
     @property
     def plain_calls(self) -> tuple[types.CodeType, ...] | None:
@@ -93,6 +99,8 @@ def _define(solution: types.CodeType, namespace: dict[str, Any]) -> bytes:
 
 def run(cell: Cell, namespace: dict[str, Any]) -> bytes:
     """Run a cell in a program's namespace; its record, or whatever it raises."""
+    if cell.arguments is not None:
+        return _called(cell, cell.arguments, namespace)
     if cell.calls or cell.foreign:
         values = [eval(_checked(call), namespace) for call in cell.calls]
         for name in (*cell.names, *cell.foreign):
@@ -108,6 +116,13 @@ def run(cell: Cell, namespace: dict[str, Any]) -> bytes:
         return DONE if eval(_checked(cell.claim), namespace) else FALSE
     exec(_checked(cell.snippet), namespace)
     return DONE
+
+
+def _called(cell: Cell, arguments: bytes, namespace: dict[str, Any]) -> bytes:
+    if cell.function not in namespace:
+        raise NameError(f"name {cell.function!r} is not defined")
+    value = namespace[cell.function](*marshal.loads(arguments))
+    return values_record([encoding.digest(value) if cell.digest else value])
 
 
 def values_record(values: list[Any]) -> bytes:

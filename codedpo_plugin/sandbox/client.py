@@ -2,29 +2,27 @@
 
 import contextlib
 import json
-import marshal
 import os
-import select
 import signal
 import struct
-import subprocess
-import sys
-import sysconfig
-import tempfile
 import time
+import warnings
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from enum import Enum
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
 from codedpo_plugin.errors import InfrastructureError
 from codedpo_plugin.sandbox import cells as records
+from codedpo_plugin.sandbox.process import Died, Interpreter, Zygote
 
-_HEADER = struct.Struct("<BIIidI")  # status, program, cell, wait status, CPU seconds, length
 _ENDED, _CPU_LIMIT, _WALL_LIMIT, _NOT_RUN, _BAD_SOURCE = range(5)
-_TRIES = 3  # of one request, when the machine (not the solution) failed
+_TRIES = 3  # of one cell, when the machine (not the solution) may have failed
+_PAUSE = 2.0  # seconds that a machine has to recover, so many times
 _BUDGET = 10  # CPU limits of a cell that a program may use in one request
+_WALL = 24  # times its CPU limit that a cell may take: 4 of waiting, 20 where the machine is busy
 _SLACK = 60.0  # seconds beyond all limits before the zygote counts as dead
 
 Cell = dict[str, Any]
@@ -35,7 +33,7 @@ class Limits:
     """What one cell may use."""
 
     seconds: float = 1.0
-    """CPU seconds; waiting is bounded by four times this and a second."""
+    """CPU seconds; waiting is bounded by four times this and two seconds."""
     memory_mb: int = 1024
     """Address space in MiB."""
     file_mb: int = 4
@@ -60,8 +58,21 @@ class Reply(NamedTuple):
     """What a leaf that ended well sent: `values` or `done`; untrusted."""
 
 
-class _Died(Exception):
-    """The zygote is gone, or does not answer."""
+class _Lost(Enum):
+    """Why a request had no reply for a cell."""
+
+    KILLED = "ended from outside, as by a machine that is out of memory"
+    BROKE = "broke the process that compiles it and starts its leaf"
+    SPENT = "used up the memory of the whole sandbox (its cgroup)"
+
+
+_Table = list[list[Reply | None]]  # [programs][cells]
+
+
+UNCONFINED = (
+    "the solutions that are run can reach the network, start processes and change files, as you "
+    "can: run only what you trust, or in a virtual machine."
+)
 
 
 class Sandbox:
@@ -72,16 +83,23 @@ class Sandbox:
     """
 
     def __init__(
-        self, limits: Limits | None = None, *, pin_to: int | None = None, seed: int = 0
+        self,
+        limits: Limits | None = None,
+        *,
+        pin_to: int | None = None,
+        seed: int = 0,
+        interpreter: Interpreter | None = None,
     ) -> None:
-        """`pin_to`: a core to run on; `seed`: of `random` and of hashes, in every process."""
+        """`pin_to`: a core to run on; `seed`: of `random` and of hashes, in every process;
+        `interpreter`: this one, with nothing more imported, if none is given.
+        """
         self.limits = limits or Limits()
-        self.layers: dict[str, str] = {}
-        self.native = False
+        self._interpreter = interpreter or Interpreter()
         self._pin_to = pin_to
         self._seed = seed
-        self._process: subprocess.Popen[bytes] | None = None
         self._start()
+        if (state := self.layers["seccomp"]) != "on":
+            warnings.warn(f"{UNCONFINED} seccomp is {state}; see `codedpo doctor`", stacklevel=2)
 
     def __enter__(self) -> Self:
         return self
@@ -96,7 +114,11 @@ class Sandbox:
         return self.run_all([program], cells)[0]
 
     def run_all(
-        self, programs: list[str], cells: list[Cell], seconds: float | None = None
+        self,
+        programs: list[str],
+        cells: list[Cell],
+        seconds: float | None = None,
+        budget: float | None = None,
     ) -> list[list[Reply]]:
         """Run every program with every cell; cells never see each other's effects.
 
@@ -104,48 +126,49 @@ class Sandbox:
             programs: N sources.
             cells: M requests, see `cells.Cell`.
             seconds: CPU limit of one cell, if another than `limits.seconds`.
+            budget: CPU seconds after which a program's other cells are not run, if other than
+                ten times `limits.seconds`.
 
         Returns:
             N lists of M replies.
         """
-        table: list[list[Reply | None]] = [[None] * len(cells) for _ in programs]
-        whole = list(range(len(cells)))
-        self._try(programs, cells, list(range(len(programs))), whole, table, seconds)
-        tries: Counter[int] = Counter()
-        for index, line in enumerate(table):
-            while missing := [cell for cell, reply in enumerate(line) if reply is None]:
-                # What it takes down with it is run alone: then it can blame nobody else.
-                self._try(programs, cells, [index], missing, table, seconds, careful=True)
-                if line[missing[0]] is None:
-                    tries[index] += 1
-                    if tries[index] >= _TRIES:
-                        line[missing[0]] = Reply("crashed", error="broke its sandbox")
+        limits = {"seconds": seconds or self.limits.seconds}
+        limits |= {"budget": budget} if budget else {}
+        table, _ = self._try(programs, cells, limits)
+        alone = _Alone(lambda program, cells: self._try([program], cells, limits, careful=True))
+        for program, line in zip(programs, table, strict=True):
+            missing = [cell for cell, reply in zip(cells, line, strict=True) if reply is None]
+            found = iter(alone.run(program, missing))
+            line[:] = [reply or next(found) for reply in line]
         return [[reply for reply in line if reply] for line in table]
 
     def _try(
         self,
         programs: list[str],
         cells: list[Cell],
-        some_programs: list[int],
-        some_cells: list[int],
-        table: list[list[Reply | None]],
-        seconds: float | None,
+        limits: dict[str, float],
         careful: bool = False,
-    ) -> None:
-        """Send one request and fill in what comes back before the sandbox dies, if it dies."""
+    ) -> tuple[_Table, _Lost]:
+        """Send a request: what comes back, and what has become of that which does not."""
+        table: _Table = [[None] * len(cells) for _ in programs]
         request = {
-            "programs": [programs[index] for index in some_programs],
-            "cells": [cells[index] for index in some_cells],
-            "seconds": seconds or self.limits.seconds,
+            "programs": programs,
+            "cells": cells,
             "careful": careful,
+            **limits,
         }
+        times_full, lost = self.zygote.times_full(), _Lost.KILLED
         try:
-            self._send(request)
-            for _ in range(len(some_programs) * len(some_cells)):
-                program, cell, reply = self._read_reply()
-                table[some_programs[program]][some_cells[cell]] = reply
-        except _Died:
-            self._start()
+            self.zygote.send(request)
+            frames = self.zygote.read(len(programs) * len(cells))
+            for status, program, cell, number, used, text in frames:
+                table[program][cell] = _interpret(status, number, used, text)
+        except Died:
+            lost = _Lost.BROKE if self.zygote.kill() else _Lost.KILLED
+        spent = self.zygote.times_full() > times_full
+        if not self.zygote.alive:
+            self._restart()
+        return table, _Lost.SPENT if spent else lost
 
     def race(
         self, solutions: list[str], calls: list[str], *, sample_seconds: float, seconds: float
@@ -160,112 +183,37 @@ class Sandbox:
             "file_bytes": self.limits.file_mb << 20,
         }
         try:
-            self._send(request)
-        except _Died as died:
-            self._start()
+            self.zygote.send(request)
+        except Died as died:
+            self._restart()
             raise InfrastructureError(f"the sandbox died while timing: {died}") from None
         return Race(self, seconds * len(solutions))
 
-    # -- the zygote ---------------------------------------------------------------------------
-
     def _start(self) -> None:
-        self.close()
-        self._scratch = tempfile.mkdtemp(prefix="codedpo-")
-        request_end, self._requests = os.pipe()
-        self._replies, reply_end = os.pipe()
-        self._received, self._taken = bytearray(), 0
+        """Start the zygote, or another one."""
+        limits = self.limits
         settings = {
-            "requests": request_end,
-            "replies": reply_end,
-            "parent": os.getpid(),
-            "path": _import_path(),
-            "scratch": self._scratch,
-            "seconds": self.limits.seconds,
-            "memory_bytes": self.limits.memory_mb << 20,
-            "file_bytes": self.limits.file_mb << 20,
-            "strikes": self.limits.strikes,
-            "budget": _BUDGET * self.limits.seconds,
-            "share": self.limits.share,
+            "seconds": limits.seconds,
+            "memory_bytes": limits.memory_mb << 20,
+            "file_bytes": limits.file_mb << 20,
+            "strikes": limits.strikes,
+            "budget": _BUDGET * limits.seconds,
+            "share": limits.share,
             "native": not os.environ.get("CODEDPO_PURE_PYTHON"),
-            "seed": self._seed,
         }
-        program = str(Path(__file__).with_name("zygote.py"))
-        self._process = subprocess.Popen(
-            [sys.executable, "-s", "-S", "-P", "-B", program, json.dumps(settings)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(request_end, reply_end),
-            cwd=self._scratch,
-            env=self._environment(),
-            start_new_session=True,
+        patience = _WALL * limits.seconds + _SLACK
+        self.zygote = Zygote(
+            settings, patience, self._interpreter, pin_to=self._pin_to, seed=self._seed
         )
-        os.close(request_end)
-        os.close(reply_end)
-        if self._pin_to is not None:
-            os.sched_setaffinity(self._process.pid, {self._pin_to})
-        try:
-            hello = json.loads(self._read_frame()[-1])
-        except _Died as died:
-            raise InfrastructureError(f"the sandbox does not start ({died}): {program}") from None
-        self.layers, self.native = hello["layers"], hello["native"]
+        self.layers, self.native = self.zygote.layers, self.zygote.native
 
-    def _environment(self) -> dict[str, str]:
-        places = {"TMPDIR": self._scratch, "HOME": self._scratch}
-        return _ENVIRONMENT | places | {"PYTHONHASHSEED": str(self._seed)}
+    def _restart(self) -> None:
+        self.zygote.close()
+        self._start()
 
     def close(self) -> None:
         """End the zygote and everything below it."""
-        if self._process is None:
-            return
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        os.close(self._requests)
-        os.close(self._replies)
-        self._process = None
-        # Not shutil.rmtree: a leaf can nest folders deeper than Python can recurse.
-        subprocess.run(["rm", "-rf", self._scratch], check=False, stderr=subprocess.DEVNULL)
-
-    def _send(self, request: dict[str, Any]) -> None:
-        data = marshal.dumps(request)
-        self._write(struct.pack("<I", len(data)) + data)
-
-    def _write(self, data: bytes) -> None:
-        try:
-            while data:
-                data = data[os.write(self._requests, data) :]
-        except BrokenPipeError:
-            raise _Died("its pipe is closed") from None
-
-    def _read_reply(self) -> tuple[int, int, Reply]:
-        status, program, cell, number, seconds, text = self._read_frame()
-        return program, cell, _interpret(status, number, seconds, text)
-
-    def _read_frame(self, wait: float = 0.0) -> tuple[int, int, int, int, float, bytes]:
-        """The next reply; `wait`: seconds that it may take beyond the usual."""
-        self._receive(_HEADER.size, wait)
-        *head, length = _HEADER.unpack_from(self._received, self._taken)
-        self._receive(_HEADER.size + length, wait)
-        start = self._taken + _HEADER.size
-        self._taken = start + length
-        return (*head, bytes(self._received[start : self._taken]))
-
-    def _receive(self, size: int, wait: float) -> None:
-        """Have so many bytes from the zygote that are not taken yet."""
-        if len(self._received) - self._taken >= size:
-            return
-        deadline = time.monotonic() + 4 * self.limits.seconds + _SLACK + wait
-        del self._received[: self._taken]
-        self._taken = 0
-        while len(self._received) < size:
-            left = max(0.0, deadline - time.monotonic())
-            if not select.select([self._replies], [], [], left)[0]:
-                raise _Died("no answer")
-            part = os.read(self._replies, 1 << 20)
-            if not part:
-                raise _Died("it ended")
-            self._received += part
+        self.zygote.close()
 
 
 class Race:
@@ -279,34 +227,93 @@ class Race:
         """CPU seconds of one repetition of all calls: `count` rounds x solutions; None: broke."""
         sandbox = self._sandbox
         try:
-            sandbox._write(struct.pack("<I", count))
-            samples = sandbox._read_frame(self._wall_seconds * (count + 1))[-1]
-        except _Died as died:
-            sandbox._start()
+            sandbox.zygote.write(struct.pack("<I", count))
+            (frame,) = sandbox.zygote.read(1, self._wall_seconds * (count + 1))
+        except Died as died:
+            sandbox._restart()
             raise InfrastructureError(f"the sandbox died while timing: {died}") from None
-        rounds: list[list[float | None]] = json.loads(samples)
+        rounds: list[list[float | None]] = json.loads(frame[-1])
         return rounds
 
     def end(self) -> None:
         """Stop all the leaves."""
-        with contextlib.suppress(_Died):
-            self._sandbox._write(struct.pack("<I", 0))
+        with contextlib.suppress(Died):
+            self._sandbox.zygote.write(struct.pack("<I", 0))
 
 
-_ENVIRONMENT = {
-    "PATH": "/usr/bin:/bin",
-    "LC_ALL": "C.UTF-8",
-    "TZ": "UTC",
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "LD_BIND_NOW": "1",  # or each leaf would look up the functions that it calls first
-}
+_HARMLESS, _HARMLESS_CELL = "def f():\n    return 1", Cell(calls=["1"])
 
 
-def _import_path() -> list[str]:
-    """Folders of installed packages, which solutions may import."""
-    paths = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
-    return [path for path in dict.fromkeys(paths) if os.path.isdir(path)]
+class _Alone:
+    """Runs cells that had no reply in company: alone they can blame, and hurt, nobody else.
+
+    What a solution can do by itself becomes an outcome. What the machine can do too (a SIGKILL that
+    the sandbox did not send, as when memory runs out) does not: a program that is known to be
+    harmless is run. While that ends too, the machine is to blame: it has some time to recover, then
+    all stops. If not, the machine works; the cell is tried again, and is `not_run` if it happens
+    each time. So a solution that has itself killed, or needs more memory than there is, stops
+    nothing but itself.
+    """
+
+    def __init__(self, run: Callable[[str, list[Cell]], tuple[_Table, _Lost]]) -> None:
+        """`run`: one program with some cells."""
+        self._run = run
+        self._failures: Counter[str] = Counter()  # by program: then each cell has one try
+        self._unbearable: set[str] = set()  # programs and cells that cannot even be compiled
+
+    def run(self, program: str, cells: list[Cell]) -> list[Reply]:
+        """A reply per cell.
+
+        Raises:
+            InfrastructureError: the machine ends what is harmless, too.
+        """
+        line: list[Reply | None] = [None] * len(cells)
+        if cells and not {program, *map(repr, cells)} & self._unbearable:
+            (line,), lost = self._run(program, cells)
+            if None in line and lost is _Lost.BROKE:
+                self._find_unbearable(program, cells[line.index(None)])
+        return [reply or self._one(program, cell) for reply, cell in zip(line, cells, strict=True)]
+
+    def _one(self, program: str, cell: Cell) -> Reply:
+        while not self._unbearable & {program, repr(cell)}:
+            (((reply,),), lost) = self._run(program, [cell])
+            if reply:
+                return reply
+            self._failures[program] += 1
+            last = self._failures[program] >= _TRIES
+            if lost is _Lost.SPENT:
+                return Reply("memory", error=lost.value)
+            if lost is _Lost.BROKE and (last or self._find_unbearable(program, cell)):
+                break
+            if lost is _Lost.KILLED:
+                self._wait_for_machine()
+                if last:
+                    return Reply("not_run", error=f"{lost.value}, {_TRIES} times")
+        return Reply("crashed", error=_Lost.BROKE.value)
+
+    def _find_unbearable(self, program: str, cell: Cell) -> bool:
+        """Whether the program breaks the sandbox with a harmless cell, or the cell without it."""
+        for text, with_program, with_cell in (
+            (program, program, _HARMLESS_CELL),
+            (repr(cell), _HARMLESS, cell),
+        ):
+            ((reply,),), lost = self._run(with_program, [with_cell])
+            if reply is None and lost is _Lost.BROKE:
+                self._unbearable.add(text)
+                return True
+        return False
+
+    def _wait_for_machine(self) -> None:
+        """Return when a harmless program is left to end by itself."""
+        for _ in range(_TRIES):
+            ((reply,),), _lost = self._run(_HARMLESS, [_HARMLESS_CELL])
+            if reply:
+                return
+            time.sleep(_PAUSE)
+        raise InfrastructureError(
+            "this machine ends the sandbox's processes, most likely for want of memory (`dmesg` "
+            "says): use fewer `workers`, or less `execute.memory_mb`"
+        )
 
 
 def _signal_name(number: int) -> str:
@@ -314,8 +321,10 @@ def _signal_name(number: int) -> str:
     return known.get(number, f"signal {number}")
 
 
-def _interpret(status: int, number: int, seconds: float, text: bytes) -> Reply:
-    """Turn a reply of the row process into an outcome; the text is not trusted."""
+def _interpret(status: int, number: int, seconds: float, text: bytes) -> Reply | None:
+    """Turn a reply of the row process into an outcome; the text is not trusted. None for a SIGKILL
+    that the row process did not send.
+    """
     kind = text[:1]
     if status == _ENDED and number == 0 and kind == records.VALUES:  # nearly always
         return Reply(
@@ -329,6 +338,8 @@ def _interpret(status: int, number: int, seconds: float, text: bytes) -> Reply:
         return Reply("timeout", seconds, "waited too long")
     if os.WIFSIGNALED(number):
         name = _signal_name(os.WTERMSIG(number))
+        if name == "SIGKILL":
+            return None
         return Reply("timeout" if name == "SIGXCPU" else "crashed", seconds, f"killed by {name}")
     if not text:
         code = os.WEXITSTATUS(number)

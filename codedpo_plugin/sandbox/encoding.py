@@ -15,15 +15,18 @@ import decimal
 import fractions
 import itertools
 import json
+import marshal
 import operator
 import re
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 MAX_DEPTH = 100
 MAX_ITEMS = 100_000
 MAX_TEXT = 1_000_000
+
+_PART = 10_000  # items that are hashed at a time
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
@@ -45,6 +48,23 @@ def encode(value: Any) -> str:
     except (ValueError, TypeError, RecursionError, OverflowError):
         return json.dumps(_opaque(value))
     return text if len(text) <= MAX_TEXT else json.dumps(_opaque(value))
+
+
+def digest(value: Any) -> str:
+    """A hash of a value of any size; equal values of different types have different ones.
+
+    Raises:
+        ValueError: it holds something else than plain values.
+    """
+    import hashlib  # not in every leaf: it is large
+
+    whole = hashlib.blake2b(type(value).__name__.encode(), digest_size=16)
+    parts: Iterable[Any] = [value]
+    if type(value) in (list, tuple):  # in parts, or the text of a gigabyte would be in memory
+        parts = (value[n : n + _PART] for n in range(0, len(value), _PART))
+    for part in parts:
+        whole.update(marshal.dumps(part, 2))
+    return whole.hexdigest()
 
 
 def decode(text: str) -> Any:

@@ -1,6 +1,13 @@
-"""What both kinds of leaf need: descriptors, pipes and clocks."""
+"""What both kinds of leaf need: descriptors, pipes, clocks, waiting."""
 
 import os
+import resource
+import signal
+import sys
+import time
+
+ROW_BROKE = 1  # exit status of a zygote whose row process crashed, as a machine in trouble does not
+_LINUX = sys.platform.startswith("linux")
 
 
 def keep_only(*descriptors: int) -> None:
@@ -11,9 +18,25 @@ def keep_only(*descriptors: int) -> None:
         first = descriptor + 1
 
 
-def cpu_clock(pid: int) -> int:
-    """The clock of the CPU time that a process has used (Linux: CPUCLOCK_SCHED of its group)."""
-    return (~pid << 3) | 2
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a living process has used; 0 off Linux: other limits decide there."""
+    if not _LINUX:
+        return 0.0
+    return time.clock_gettime((~pid << 3) | 2)  # CPUCLOCK_SCHED of its group
+
+
+def wait(pid: int, seconds: float) -> tuple[int, int, resource.struct_rusage]:
+    """Wait for a child for so long, as `os.wait4`; SIGCHLD is blocked."""
+    if _LINUX:
+        signal.sigtimedwait([signal.SIGCHLD], seconds)
+        return os.wait4(pid, os.WNOHANG)
+    pause, end = 0.0005, time.monotonic() + seconds
+    while True:
+        waited = os.wait4(pid, os.WNOHANG)
+        if waited[0] or time.monotonic() > end:
+            return waited
+        time.sleep(pause)
+        pause = min(2 * pause, 0.01)
 
 
 def read_exactly(descriptor: int, size: int) -> bytes:

@@ -24,7 +24,7 @@ from codedpo_plugin.sandbox.cells import (
     run_cell,
     values_record,
 )
-from codedpo_plugin.sandbox.leaf import cpu_clock, keep_only
+from codedpo_plugin.sandbox.leaf import cpu_seconds, keep_only, wait
 
 Job = tuple[int, int]  # program, cell
 Program = types.CodeType | types.ModuleType  # to be run in each leaf; or has been run
@@ -33,7 +33,8 @@ ENDED, CPU_LIMIT, WALL_LIMIT, NOT_RUN, BAD_SOURCE = range(5)
 CHILD = [signal.SIGCHLD]
 LEAF_SECONDS = 1.0  # CPU time after which a shared leaf is followed by a new one
 NO_MEMORY = ERROR + b"MemoryError"
-PATIENCE = 1.0  # seconds that a job may wait beyond four times its CPU limit
+PATIENCE = 2.0  # seconds that a job may wait beyond four times its CPU limit ...
+BUSY = 20.0  # ... and beyond so many times the CPU seconds it has used: others may have the core
 
 _HEADER = struct.Struct("<BIIidI")  # status, program, cell, wait status, CPU seconds, length
 _LENGTH = struct.Struct("<I")
@@ -48,7 +49,8 @@ class Leaves:
 
     def __init__(self, results: int, replies: int, settings: dict[str, Any]) -> None:
         self.results, self.replies, self.settings = results, replies, settings
-        self.started = os.pipe2(os.O_NONBLOCK)
+        self.started = os.pipe()
+        os.set_blocking(self.started[0], False)
 
     def run(
         self,
@@ -117,8 +119,8 @@ class Leaves:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, CHILD)
         keep_only(self.results, self.started[1])
         file_bytes = self.settings["file_bytes"]
-        cpu_seconds = int(self.settings["seconds"] * len(jobs)) + 2
-        lockdown.lock_leaf(self.settings["memory_bytes"], cpu_seconds, file_bytes)
+        cpu_limit = self._cpu_limit(len(jobs))
+        lockdown.lock_leaf(self.settings["memory_bytes"], cpu_limit, file_bytes)
         os.write(self.started[1], b".")
         os.close(self.started[1])
         allow_frames(4)  # run_cell, _guarded, run, exec
@@ -134,6 +136,10 @@ class Leaves:
             if offset > file_bytes // 4 or time.thread_time() > LEAF_SECONDS:
                 return  # a new leaf goes on, with an empty file
 
+    def _cpu_limit(self, jobs: int) -> int:
+        """CPU seconds after which the kernel ends a leaf, should the row process be late."""
+        return int(self.settings["seconds"] * jobs) + 2
+
     def _came_up(self) -> bool:
         """Whether the last leaf was locked; if not, the machine failed, not the solution."""
         try:
@@ -147,25 +153,28 @@ class Leaves:
         The CPU clock decides, so that a busy machine is no reason to fail. The leaf is looked at
         several times within the limit, to see which job it is in; each job can end once.
         """
-        limit, clock, status = self.settings["seconds"], cpu_clock(pid), ENDED
-        patience = PATIENCE + 4 * limit
+        limit, status = self.settings["seconds"], ENDED
+        patience, last = PATIENCE + 4 * limit, self._cpu_limit(jobs)
         written, used_before, since = 0, 0.0, time.monotonic()
         pause = limit
         while True:
-            signal.sigtimedwait(CHILD, max(pause, 0.005))
-            done, number, usage = os.wait4(pid, os.WNOHANG)
+            done, number, usage = wait(pid, max(pause, 0.005))
             if not done:
-                used, now = time.clock_gettime(clock), time.monotonic()
+                used, now = cpu_seconds(pid), time.monotonic()
                 pause = limit / 4
                 if jobs and (size := os.fstat(self.results).st_size) != written:
                     written, used_before, since, jobs = size, used, now, jobs - 1
                     continue
-                if used - used_before < limit and now - since < patience:
+                spent = used - used_before
+                if spent < limit and now - since < patience + BUSY * spent:
                     continue
-                status = CPU_LIMIT if used - used_before >= limit else WALL_LIMIT
+                status = CPU_LIMIT if spent >= limit else WALL_LIMIT
                 os.kill(pid, signal.SIGKILL)
                 _, number, usage = os.wait4(pid, 0)
-            return status, number, usage.ru_utime + usage.ru_stime
+            seconds = usage.ru_utime + usage.ru_stime
+            if number == signal.SIGKILL and status == ENDED and seconds > last:
+                status = CPU_LIMIT  # the kernel was quicker
+            return status, number, seconds
 
 
 class NativeLeaves:

@@ -70,6 +70,12 @@ def _call(name: str, *arguments: object) -> int:
 # --- identity: session, namespaces, uid, capabilities
 
 
+def _die_first() -> None:
+    """A machine without memory ends this process before any that it has not made."""
+    with open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
+
+
 def _new_session() -> None:
     """Leave the terminal and its signals; files made from here on are for their owner alone."""
     os.umask(0o077)
@@ -404,6 +410,7 @@ def lock_process(scratch: str, readable: list[str]) -> dict[str, str]:
 def _lock_linux(scratch: str, paths: list[str]) -> dict[str, str]:
     """The layers of `lock_process` that only Linux has, in an order in which none stops another."""
     layers = {
+        "dies_first": _attempt(_die_first),
         "namespaces": _attempt(_unshare),
         "uid": _attempt(_give_up_root, scratch, paths),
         "hidden": _attempt(_call, "prctl", _DUMPABLE, 0, 0, 0, 0),
@@ -420,14 +427,18 @@ def _lock_linux(scratch: str, paths: list[str]) -> dict[str, str]:
     return layers
 
 
-def _limit(kind: int, soft: int, hard: int) -> None:
+def limit(kind: int, soft: int, hard: int) -> None:
     """Set a resource limit, or keep a lower one that is there already."""
     try:
         resource.setrlimit(kind, (soft, hard))
     except (OSError, ValueError):
         ceiling = resource.getrlimit(kind)[1]
         if LINUX:  # macOS knows the names of limits that it does not set
-            resource.setrlimit(kind, (min(soft, ceiling), min(hard, ceiling)))
+            resource.setrlimit(kind, (_least(soft, ceiling), _least(hard, ceiling)))
+
+
+def _least(one: int, other: int) -> int:
+    return min((n for n in (one, other) if n != resource.RLIM_INFINITY), default=-1)
 
 
 def lock_leaf(memory_bytes: int, cpu_seconds: int | None, file_bytes: int) -> None:
@@ -439,16 +450,16 @@ def lock_leaf(memory_bytes: int, cpu_seconds: int | None, file_bytes: int) -> No
     preparation: it ends prctl (so `die_with_parent` comes before) and all signals but to itself.
     """
     if cpu_seconds is not None:
-        _limit(resource.RLIMIT_CPU, cpu_seconds, cpu_seconds + 1)
-    _limit(resource.RLIMIT_FSIZE, file_bytes, file_bytes)
-    _limit(resource.RLIMIT_NPROC, 0, 0)
-    _limit(resource.RLIMIT_NOFILE, 64, 64)
-    _limit(resource.RLIMIT_CORE, 0, 0)
+        limit(resource.RLIMIT_CPU, cpu_seconds, cpu_seconds + 1)
+    limit(resource.RLIMIT_FSIZE, file_bytes, file_bytes)
+    limit(resource.RLIMIT_NPROC, 0, 0)
+    limit(resource.RLIMIT_NOFILE, 64, 64)
+    limit(resource.RLIMIT_CORE, 0, 0)
     if _leaf_filter is not None:
         struct.pack_into("=I", _leaf_filter, _LEAF_PID, os.getpid())
         if _prctl(*_leaf_install):
             raise OSError("the kernel refuses the filter of a leaf")
-    _limit(resource.RLIMIT_AS, memory_bytes, memory_bytes)
+    limit(resource.RLIMIT_AS, memory_bytes, memory_bytes)
 
 
 def leaf_filter() -> tuple[bytes, int]:

@@ -18,16 +18,19 @@ import itertools
 import json
 import marshal
 import os
+import resource
 import signal
 import struct
 import sys
+import time
 import types
+from collections.abc import Callable
 from typing import Any
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")))
 from codedpo_plugin.sandbox import clocks, lockdown, purity
 from codedpo_plugin.sandbox.cells import ERROR, Cell, define, run_cell
-from codedpo_plugin.sandbox.leaf import read_exactly
+from codedpo_plugin.sandbox.leaf import ROW_BROKE, read_exactly
 from codedpo_plugin.sandbox.leaves import (
     BAD_SOURCE,
     CHILD,
@@ -47,6 +50,8 @@ except ImportError:  # there was no compiler
     native = None
 
 _REQUESTS = 16  # that one row process carries out ...
+_COMPILE_SECONDS = 2  # CPU time, at most, to compile a program or a cell
+_COMPILE_BYTES = 256 << 20  # that a row process may grow by
 _MANY = 50  # ... unless one needs so many leaves: their forks are cheapest from a fresh process
 
 _PRELOAD = (
@@ -64,12 +69,15 @@ def main() -> None:
         del sys.modules[name]  # it is no part of what a solution sees
     for name in _PRELOAD:
         __import__(name)
+    exec(settings["prelude"], {"__name__": "__prelude__"})
     sys.modules["random"].seed(settings["seed"])
-    results = os.memfd_create("results") if hasattr(os, "memfd_create") else _temporary_file()
+    results = os.memfd_create("results") if lockdown.LINUX else _temporary_file()
     os.chdir(settings["scratch"])
+    settings["row_bytes"] = _COMPILE_BYTES + _address_space()
     use_native = native is not None and settings["native"]
-    maps = os.open("/proc/self/maps", os.O_RDONLY)
-    memory, settings["memory"] = os.memfd_create("zygote"), os.memfd_create("row")
+    if use_native:
+        maps = os.open("/proc/self/maps", os.O_RDONLY)
+        memory, settings["memory"] = os.memfd_create("zygote"), os.memfd_create("row")
     layers = lockdown.lock_process(settings["scratch"], settings["path"])
     lockdown.die_with_parent(settings["parent"])
     hello = {"layers": layers, "native": use_native}
@@ -78,7 +86,7 @@ def main() -> None:
     _warm_up()
     gc.collect()
     gc.freeze()
-    if use_native and not os.environ.get("NOSETTLE"):
+    if use_native:
         native.settle(memory, maps)
         os.close(maps)
         os.close(memory)
@@ -108,10 +116,20 @@ def _warm_up() -> None:
     sys.modules["__main__"] = main
 
 
+def _address_space() -> int:
+    """Bytes, as RLIMIT_AS counts them."""
+    if not lockdown.LINUX:
+        return 1 << 40
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[0]) * resource.getpagesize()
+
+
 def _temporary_file() -> int:
     import tempfile
 
-    return os.dup(tempfile.TemporaryFile().fileno())
+    descriptor, path = tempfile.mkstemp()
+    os.unlink(path)
+    return descriptor
 
 
 def _serve(requests: int, replies: int, results: int, settings: dict[str, Any]) -> None:
@@ -125,17 +143,21 @@ def _serve(requests: int, replies: int, results: int, settings: dict[str, Any]) 
             lockdown.die_with_parent(me)
             try:
                 _rows(requests, replies, results, settings)
+            except (OSError, MemoryError):  # the machine can do that too
+                os._exit(2)
             except BaseException:
-                os._exit(1)
+                os._exit(ROW_BROKE)
             os._exit(0)
         _, status = os.waitpid(pid, 0)
         if status:  # the pipe has closed, or the row process broke: its request is lost with it
-            os._exit(0)
+            crashed = os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGKILL
+            os._exit(ROW_BROKE if crashed or os.waitstatus_to_exitcode(status) == ROW_BROKE else 0)
 
 
 def _rows(requests: int, replies: int, results: int, settings: dict[str, Any]) -> None:
     """Read and carry out some requests; then a new process, that nothing has piled up in."""
     signal.pthread_sigmask(signal.SIG_BLOCK, CHILD)
+    lockdown.limit(resource.RLIMIT_AS, settings["row_bytes"], resource.RLIM_INFINITY)
     native_leaves = native and settings["native"]
     leaves = (
         NativeLeaves(native, results, replies, settings)
@@ -156,9 +178,13 @@ def _rows(requests: int, replies: int, results: int, settings: dict[str, Any]) -
 def _carry_out(request: dict[str, Any], leaves: Leaves | NativeLeaves, share: str) -> int:
     """Run every program of a request with every cell; how many needed a leaf of their own."""
     row = _Row(leaves)
-    programs = [_compiled(source) for source in request["programs"]]
-    cells = [Cell(cell) for cell in request["cells"]]
-    pure = [n for n, cell in enumerate(cells) if purity.are_pure_calls(cell.calls)]
+    programs = [_limited(_compiled, source) for source in request["programs"]]
+    cells = [_limited(Cell, cell) for cell in request["cells"]]
+    pure = [
+        n
+        for n, cell in enumerate(cells)
+        if cell.arguments is not None or purity.are_pure_calls(cell.calls)
+    ]
     together: list[Job] = []
     for index, program in enumerate(programs):
         if isinstance(program, bytes):
@@ -181,6 +207,15 @@ def _carry_out(request: dict[str, Any], leaves: Leaves | NativeLeaves, share: st
     elif alone:
         row.run_alone(programs, cells, alone)
     return len(alone)
+
+
+def _limited(compiled: Callable[[Any], Any], source: Any) -> Any:
+    """Compile, or be ended by the kernel: a few lines of `finally` can make gigabytes of code."""
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    lockdown.limit(resource.RLIMIT_CPU, int(time.process_time()) + _COMPILE_SECONDS, hard)
+    done = compiled(source)
+    resource.setrlimit(resource.RLIMIT_CPU, (hard, hard))
+    return done
 
 
 def _compiled(source: str) -> types.CodeType | bytes:

@@ -1,6 +1,14 @@
 """Figures of a benchmark run, each with its source."""
 
 import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+Interval = tuple[float, float, float]  # value, and the ends of its 95 % interval
+
+_RESAMPLES = 2000
+_KS = (1, 2, 5, 10, 20, 50, 100, 200)
 
 
 def pass_at_k(samples: int, correct: int, k: int) -> float:
@@ -29,3 +37,43 @@ def wilson_interval(successes: int, trials: int, z: float = 1.96) -> tuple[float
     half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials**2))
     half /= 1 + z * z / trials
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def pass_at(counts: Sequence[tuple[int, int]], least: int) -> dict[str, Interval]:
+    """pass@k over problems, for every usual k up to `least`.
+
+    Args:
+        counts: samples and correct ones of each problem; a problem without samples counts 0.
+        least: samples that each problem has at least, of those that have any.
+
+    Returns:
+        `pass@k` -> value and interval: Wilson's where each problem has one sample at most, by
+        resampling problems otherwise.
+    """
+    found = {}
+    for k in (k for k in _KS if k <= least):
+        values = [pass_at_k(n, correct, k) if n else 0.0 for n, correct in counts]
+        mean = sum(values) / len(values)
+        if max(n for n, _ in counts) <= 1:
+            low, high = wilson_interval(sum(correct for _, correct in counts), len(counts))
+        else:
+            low, high = bootstrap(np.array(values), np.mean)
+        found[f"pass@{k}"] = (mean, low, high)
+    return found
+
+
+def bootstrap(
+    values: np.ndarray, statistic: Callable[[np.ndarray], float], resamples: int = _RESAMPLES
+) -> tuple[float, float]:
+    """The 95 % percentile interval of a statistic of problems, which are drawn with replacement.
+
+    Args:
+        values: of P problems, [P] or [P, columns].
+    """
+    chance = np.random.default_rng(0)
+    again = [
+        float(statistic(values[chance.integers(len(values), size=len(values))]))
+        for _ in range(resamples)
+    ]
+    low, high = np.quantile(again, (0.025, 0.975))
+    return float(low), float(high)

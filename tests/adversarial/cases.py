@@ -586,6 +586,11 @@ _HARNESS_HURT = [
     *_cases(HARNESS, {
         "stops itself": "import os\ndef f(x):\n if x > 9: os.kill(os.getpid(), 19)",
         "dies of a real-time signal": "import os\ndef f(x): os.kill(os.getpid(), 40)",
+        "kills itself when it likes": "import os\ndef f(x):\n if x > 9: os.kill(os.getpid(), 9)",
+        "has the kernel kill it": (
+            "import resource, signal\nsignal.signal(24, lambda *_: None)\n"
+            "resource.setrlimit(resource.RLIMIT_CPU, (1, 1))\ndef f(x):\n while True: pass"
+        ),
         "dies as if out of CPU time": "import os\ndef f(x): os.kill(os.getpid(), 24)",
         "looks busy to stay alive": (
             "import os, time\ndef f(x):\n n = 0\n while x > 9:\n  n = 1 - n\n"
@@ -637,6 +642,19 @@ _HARNESS_HURT = [
     *_VALUES,
     *_RETURNED,
 ]  # fmt: skip
+
+
+def _doubling(depth: int) -> str:
+    """Code that is twice as long for each level: what is in `finally` is compiled twice."""
+    source = "f(1)\n"
+    for _ in range(depth):
+        source = "try: f(1)\nfinally:\n" + "".join(f" {line}\n" for line in source.splitlines())
+    return source
+
+
+_HARNESS_HURT += _cases(HARNESS, {
+    "short, and gigabytes of code": HONEST + _doubling(24),
+}, for_peers=False)  # fmt: skip
 
 # --- hurting neighbours: programs that the sandbox may take for harmless, so that they share a leaf
 
@@ -812,6 +830,8 @@ _BAD_TESTS = [
         "assertion on the harness": "import sys\nassert sys._getframe(1).f_locals.clear()",
         "deep list": "assert f(1) == " + "[" * 90 + "]" * 90,
     }.items()),
+    Case("test: short, and gigabytes of code", LOSE, tests=(_doubling(24),), honest=True,
+         for_peers=False),
     Case("test: many that hang", LOSE, tests=tuple(f"{_HANG} + {n}" for n in range(4)),
          honest=True, for_peers=False),
 ]  # fmt: skip

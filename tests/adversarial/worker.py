@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from codedpo_plugin.execute import SCHEMA, execute_problem
+from codedpo_plugin.execute import execute_problem, schema
 from codedpo_plugin.sandbox import lockdown
 from codedpo_plugin.sandbox.client import Limits, Sandbox
 
@@ -51,7 +51,7 @@ def attempt(
     """The matrix of a problem, or how the harness broke."""
     try:
         result = execute_problem(row, sandbox, MAX_CHARS, other)
-        pa.Table.from_pylist([result], SCHEMA)  # as a shard is written
+        pa.Table.from_pylist([result], schema())  # as a shard is written
         json.dumps(result).encode()
         return result, None
     except Exception:
@@ -60,7 +60,7 @@ def attempt(
 
 def trusted(sandbox: Sandbox) -> list[int]:
     """The zygote and its row process, which live on; what they fork further should not."""
-    zygote = sandbox._process.pid if sandbox._process else 0
+    zygote = sandbox.zygote.pid
     with open(f"/proc/{zygote}/task/{zygote}/children") as file:
         return [zygote, *map(int, file.read().split())]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from codedpo_plugin import check, training
+from codedpo_plugin import check, curves, training
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Recipe
 
@@ -75,6 +76,7 @@ def test_recipe_trains_on_a_built_dataset(
     assert len(losses) == 2
     assert all(0 < loss < 20 for loss in losses)
     assert (tmp_path / "out" / "model.safetensors").exists()
+    assert {"rewards/chosen", "rewards/rejected"} <= set(curves.read(tmp_path / "out").series)
 
 
 def test_a_recipe_is_built_and_then_reused(built: Recipe, model: Path, tmp_path: Path) -> None:
@@ -91,6 +93,10 @@ def test_a_recipe_is_built_and_then_reused(built: Recipe, model: Path, tmp_path:
     before = (output / "report.json").stat().st_mtime_ns
     build_once(recipe)
     assert (output / "report.json").stat().st_mtime_ns == before
+    shutil.rmtree(output / "dataset")
+    build_once(recipe)
+    assert (output / "dataset" / "dpo" / "train.jsonl").exists()
+    before = (output / "report.json").stat().st_mtime_ns
     rows = built.candidates[0].read_text()
     recipe.write_text(f"candidates: {tmp_path / 'other.jsonl'}\noutput: {output}\n")
     (tmp_path / "other.jsonl").write_text(rows.replace("hopeless", "hapless"))
@@ -118,7 +124,10 @@ def test_the_plugin_returns_messages_of_both_splits(built: Recipe) -> None:
     [
         ({"rl": "dpo"}, "no `codedpo` section"),
         ({"rl": "orpo", "codedpo": {"dataset": "x"}}, "dpo and kto"),
-        ({"rl": "dpo", "codedpo": {"datasset": "x"}}, "codedpo.datasset"),
+        (
+            {"rl": "dpo", "codedpo": {"datasset": "x"}},
+            "codedpo.datasset: unknown key; did you mean 'dataset'",
+        ),
         ({"rl": "dpo", "codedpo": {"dataset": "x"}, "datasets": [{"path": "y"}]}, "remove"),
     ],
 )
@@ -131,7 +140,7 @@ def test_a_wrong_section_is_seen_by_the_user(model: Path, tmp_path: Path) -> Non
     path = recipe_file(tmp_path, "dpo.yaml", base_model=str(model), codedpo={"datasset": "x"})
     done = axolotl("train", str(path))
     assert done.returncode != 0
-    assert "codedpo.datasset" in done.stdout + done.stderr
+    assert "did you mean 'dataset'" in done.stdout + done.stderr
 
 
 def test_axolotl_has_the_command(tmp_path: Path) -> None:

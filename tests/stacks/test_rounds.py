@@ -1,55 +1,144 @@
-"""Rounds of sampling, building and training, stopped and gone on with: part of `make test-deepspeed`."""
+"""Two rounds with a tiny model that samples in process, killed on the way and gone on with: `make test-launch`."""
 
+import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-pytest.importorskip("deepspeed", reason="make test-deepspeed, where the long tests of TRL run")
+pytest.importorskip("trl", reason="pip install 'codedpo[train]'")
 
-from codedpo_plugin.recipe import Recipe
+from exercises import EXERCISES
+from tiny_writer import make
 
+from codedpo_plugin.problems import parse_problem
+from codedpo_plugin.sampling import Sample
+
+pytestmark = pytest.mark.launch
 ROOT = Path(__file__).parents[2]
 
+BUILD = """
+problems: {problems}
+output: unused
+sampling: {{backend: transformers, temperature: 1.0, max_tokens: 96}}
+generate: {{solutions: {{n: 12}}, tests: {{n: 4}}}}
+score: {{rankers: {{self_validation: {{}}}}}}
+pairs: {{selection: worst, min_confidence: 0}}
+export: {{test_fraction: 0}}
+decontaminate: {{benchmarks: []}}
+workers: 1
+"""
+SIZES = (
+    "use_cpu=true bf16=false max_steps=4 max_length=512 per_device_train_batch_size=2 "
+    "gradient_accumulation_steps=1 eval_strategy=null eval_steps=null logging_steps=1 save_steps=2"
+)
 
-def script(path: Path, text: str) -> str:
-    path.write_text(f"#!/bin/sh\nset -e\n{text}\n")
-    path.chmod(0o755)
-    return str(path)
+
+@pytest.fixture(scope="module")
+def writer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that writes solutions and tests of the exercises, some of them wrong."""
+    seeds = [{"code": f"def seed{number}(): ..."} for number in range(len(EXERCISES))]
+    return make(tmp_path_factory.mktemp("writer"), seeds)
 
 
-def test_rounds_go_on_where_they_stopped(built: Recipe, tmp_path: Path) -> None:
-    model = tmp_path / "model"
-    subprocess.run([sys.executable, ROOT / "tests" / "tiny.py", model], check=True)
-    calls = tmp_path / "calls"
-    sample = script(
-        tmp_path / "sample", f'echo sample "$1" >> {calls}\ncp {built.candidates[0]} "$2"'
-    )
-    figures = f'echo evaluate "$1" >> {calls}\nmkdir -p "$2"'
-    stopped = script(tmp_path / "stopped", f'{figures}\ncase "$1" in */1/*) exit 7;; esac')
-    sizes = (
-        "use_cpu=true bf16=false max_steps=1 max_length=512 per_device_train_batch_size=2 "
-        "eval_strategy=null eval_steps=null logging_steps=1 save_steps=1"
-    )
+@pytest.fixture
+def start(writer: Path, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """A function that starts rounds.sh with the tiny model, in a process group of its own."""
+    problems, tasks = tmp_path / "problems.jsonl", tmp_path / "tasks.jsonl"
+    with open(problems, "w") as rows, open(tasks, "w") as judged:
+        for number, exercise in enumerate(EXERCISES):
+            row: Any = parse_problem(Sample(exercise.problem(), "stop"))
+            row = {"task_id": f"own/{number}", **row}
+            rows.write(
+                json.dumps({key: row[key] for key in ("task_id", "prompt", "entry_point")}) + "\n"
+            )
+            judged.write(json.dumps(row | {"tests": list(exercise.tests)}) + "\n")
+    build = tmp_path / "build.yaml"
+    build.write_text(BUILD.format(problems=problems))
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "MODEL": str(model), "SAMPLE": sample, "EVALUATE": stopped, "ROUNDS": "2",
-        "OUT": str(tmp_path / "out"),
-        "SETTINGS": " ".join(f"--set {setting}" for setting in sizes.split()),
+        "MODEL": str(writer), "BUILD": str(build), "ROUNDS": "2", "OUT": str(tmp_path / "out"),
+        "SETTINGS": " ".join(f"--set {setting}" for setting in SIZES.split()),
+        "EVAL": f"codedpo eval run {tasks} --backend transformers --max-tokens 64 --workers 1",
+        "OMP_NUM_THREADS": "1",
     }  # fmt: skip
-    command = ["bash", ROOT / "recipes" / "rounds.sh"]
-    first = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
-    assert first.returncode == 7, first.stderr[-3000:]
-    environment["EVALUATE"] = script(tmp_path / "evaluate", figures)
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    one, two = (tmp_path / "out" / name / "model" for name in "12")
-    said = calls.read_text().splitlines()
-    assert said == [
-        f"evaluate {model}", f"sample {model}", f"evaluate {one}", f"evaluate {one}",
-        f"sample {one}", f"evaluate {two}",
-    ]  # fmt: skip
-    assert (two / "model.safetensors").exists()
-    assert (tmp_path / "out" / "curves.png").exists()
+
+    def run(**more: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            ["bash", ROOT / "recipes" / "rounds.sh"], env=environment | more, cwd=ROOT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+
+    return run
+
+
+def said(process: subprocess.Popen[str], until: str | None = None, times: int = 1) -> str:
+    """What a run prints, to its end or to the n-th line with a text: then it is killed, with its children."""
+    assert process.stdout
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        times -= until is not None and until in line
+        if not times:
+            os.killpg(process.pid, signal.SIGKILL)
+            times = -1
+    process.wait()
+    return "".join(lines)
+
+
+def model_of(folder: Path) -> bytes:
+    return (folder / "model" / "model.safetensors").read_bytes()
+
+
+def test_rounds_are_killed_and_go_on(start: Any, writer: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = said(start(), until="== training from")
+    assert first.count("== evaluating") == 1, first[-3000:]
+    rows = (out / "1" / "build" / "dataset" / "dpo" / "train.jsonl").read_text()
+    second = said(start(), until="== round 2 of 2")
+    assert "== evaluating" not in second.partition("== training")[0], second[-3000:]
+    assert "== samples of" not in second
+    assert (out / "1" / "build" / "dataset" / "dpo" / "train.jsonl").read_text() == rows
+    once = model_of(out / "1")
+    last = start()
+    text = said(last)
+    assert last.returncode == 0, text[-3000:]
+    assert f"== samples of {out / '1' / 'model'}" in text
+    assert f"== training from {out / '1' / 'model'}" in text
+    assert model_of(out / "1") == once != model_of(out / "2")
+    reports = [json.loads((out / n / "eval" / "report.json").read_text()) for n in "012"]
+    assert all(report["benchmark"]["name"] == "tasks" for report in reports)
+    assert (out / "curves.png").exists()
+    assert (out / "compare").is_dir()
+
+
+def test_with_the_reference_kept_each_round_starts_from_the_first_model(
+    start: Any, writer: Path, tmp_path: Path
+) -> None:
+    process = start(REFERENCE="kept", EVAL="")
+    text = said(process)
+    assert process.returncode == 0, text[-3000:]
+    assert text.count(f"== training from {writer}") == 2
+    assert f"== samples of {tmp_path / 'out' / '1' / 'model'}" in text
+    assert not (tmp_path / "out" / "compare").exists()
+
+
+def test_a_training_that_was_stopped_goes_on_from_its_checkpoint(
+    start: Any, tmp_path: Path
+) -> None:
+    settings = " ".join(f"--set {s}" for s in SIZES.replace("max_steps=4", "max_steps=8").split())
+    more = {"EVAL": "", "ROUNDS": "1", "SETTINGS": settings}
+    said(start(**more), until="'loss'", times=6)
+    model = tmp_path / "out" / "1" / "model"
+    assert not (model / "model.safetensors").exists()
+    process = start(**more)
+    text = said(process)
+    assert process.returncode == 0, text[-3000:]
+    assert text.count("'loss'") in (4, 6)  # of eight steps, those after checkpoint 4 or 2
+    state = json.loads((model / "checkpoint-8" / "trainer_state.json").read_text())
+    assert [row["step"] for row in state["log_history"] if "loss" in row] == list(range(1, 9))

@@ -1,0 +1,170 @@
+"""What a build costs at two sizes: wall and CPU seconds by stage, and the peak memory of a process.
+
+    python benchmarks/scale.py 2000 20000 [--workers 2] [--folder /tmp/scale]
+    python benchmarks/scale.py 2000 20000 --recorded runs/quickstart
+
+Every command runs in a fresh process and is watched from outside. `--recorded` takes a finished
+run of the example and spares the machine what does not depend on the number of problems: problems
+are those 44 again and again, under other ids, and what running and timing them gave is written down
+from that run. Reading, ranking, pairs, dataset and report are real.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from make_candidates import examples, rows
+
+from codedpo_plugin import build
+from codedpo_plugin.candidates import read_manifest
+from codedpo_plugin.recipe import Recipe, load_recipe
+from codedpo_plugin.shards import Row, read_rows, read_shard, shard_path, write_shard
+
+CODEDPO = [sys.executable, "-m", "codedpo_plugin.cli"]
+SECTION = {"execute": "executions", "probe": "probes", "time": "timings"}
+READ = "from codedpo_plugin import run, recipe; from rich.console import Console; import sys; "
+READ += "from pathlib import Path; run.prepare(recipe.load_recipe(Path(sys.argv[1])), Console())"
+
+
+def main() -> None:
+    """Measure both sizes, print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("sizes", type=int, nargs=2)
+    parser.add_argument("--recorded", type=Path)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--shard-size", type=int, default=50)
+    parser.add_argument("--folder", type=Path, default=Path("/tmp/scale"))
+    arguments = parser.parse_args()
+    load = os.getloadavg()[0]
+    print(f"{platform.platform()}, {os.cpu_count()} cores, load {load:.1f} at the start")
+    template = recorded(arguments.recorded) if arguments.recorded else None
+    found = [measured(size, arguments, template) for size in arguments.sizes]
+    print(f"{'':12}" + "".join(f"{size:>24,}" for size in arguments.sizes) + f"{'CPU ratio':>12}")
+    for step in found[0]:
+        small, large = (one.get(step) for one in found)
+        if small and large:
+            print(f"{step:12}{told(small)}{told(large)}{large['each'] / small['each']:12.2f}")
+    for whose in ("parent", "worker"):
+        small_mb, large_mb = (max(step[whose] for step in one.values()) for one in found)
+        print(
+            f"peak MB, {whose}: {small_mb:.0f} and {large_mb:.0f}, ratio {large_mb / small_mb:.2f}"
+        )
+
+
+def told(step: dict[str, float]) -> str:
+    """`12.3 s wall 4.56 ms each`."""
+    return f"{step['wall']:9.1f} s {1000 * step['each']:8.2f} ms CPU"
+
+
+def recipe_of(size: int, arguments: argparse.Namespace) -> tuple[Path, Recipe]:
+    """A recipe on so many problems; both are made if they are not there."""
+    folder = arguments.folder / str(size)
+    folder.mkdir(parents=True, exist_ok=True)
+    candidates, file = folder / "candidates.jsonl", folder / "recipe.yaml"
+    if not candidates.exists():
+        with open(folder / "new", "w", encoding="utf-8") as out:
+            made = again(size) if arguments.recorded else rows(size)
+            out.writelines(json.dumps(row) + "\n" for row in made)
+        (folder / "new").rename(candidates)
+    settings = {
+        "candidates": str(candidates),
+        "output": str(folder / "run"),
+        "workers": arguments.workers,
+        "shard_size": arguments.shard_size,
+    }
+    file.write_text(json.dumps(settings))  # JSON is YAML
+    return file, load_recipe(file)
+
+
+def again(size: int) -> Iterator[Row]:
+    """The example's problems as they are, again and again."""
+    templates = examples()
+    for n in range(size):
+        row = templates[n % len(templates)]
+        yield row | {"task_id": f"{row['task_id']}/{n}"}
+
+
+def recorded(run: Path) -> dict[str, list[Row]]:
+    """Folder of a stage that runs solutions -> its rows, in a run of the example."""
+    return {folder: list(read_rows(run, folder)) for folder in SECTION.values()}
+
+
+def measured(size: int, arguments: argparse.Namespace, template: Any) -> dict[str, Any]:
+    """Step -> wall seconds, CPU seconds of a problem, peak MB of parent and workers."""
+    file, recipe = recipe_of(size, arguments)
+    steps = {"candidates": watched([sys.executable, "-c", READ, str(file)], size)}
+    for name in build.STAGES:
+        if template and name in SECTION:
+            fill(name, recipe, template[SECTION[name]])
+        else:
+            steps[name] = watched([*CODEDPO, name, str(file)], size)
+    steps["dataset"] = watched([*CODEDPO, "export", str(file)], size)
+    return steps
+
+
+def fill(name: str, recipe: Recipe, template: list[Row]) -> None:
+    """Write the shards of a stage from recorded rows."""
+    stage = build.STAGES[name]
+    for index in range(read_manifest(recipe.output)["shards"]):
+        if build.is_finished(stage, recipe, index):
+            continue
+        names = read_shard(shard_path(recipe.output, "candidates", index), ["task_id"])
+        made = [
+            template[(index * recipe.shard_size + n) % len(template)] | row
+            for n, row in enumerate(names)
+        ]
+        path = shard_path(recipe.output, stage.name, index)
+        write_shard(path, made, stage.schema(recipe), str(build.wanted_key(stage, recipe, index)))
+
+
+def watched(command: list[str], problems: int) -> dict[str, float]:
+    """Run a command; look at the memory of its processes ten times a second."""
+    before, started = os.times(), time.monotonic()
+    peaks = {"parent": 0.0, "worker": 0.0}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            note(peaks, "parent", process.pid)
+            for worker in children(process.pid, lambda command: b"spawn_main" in command):
+                note(peaks, "worker", worker)
+            time.sleep(0.1)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+    after = os.times()
+    cpu = after.children_user + after.children_system
+    cpu -= before.children_user + before.children_system
+    return {"wall": time.monotonic() - started, "each": cpu / problems} | peaks
+
+
+def note(peaks: dict[str, float], whose: str, pid: int) -> None:
+    """Take note of the most memory that a process has had resident, in MB."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return
+    for line in text.splitlines():
+        if line.startswith("VmHWM"):
+            peaks[whose] = max(peaks[whose], int(line.split()[1]) / 1024)
+
+
+def children(parent: int, wanted: Callable[[bytes], bool]) -> list[int]:
+    """Child processes whose command line is wanted."""
+    found = []
+    for thread in Path(f"/proc/{parent}/task").glob("*/children"):
+        try:
+            for pid in thread.read_text().split():
+                if wanted(Path(f"/proc/{pid}/cmdline").read_bytes()):
+                    found.append(int(pid))
+        except OSError:
+            continue
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""Cores: how many there are, which machine they are in, and one for a process alone."""
+
+import contextlib
+import fcntl
+import functools
+import math
+import os
+import platform
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+_LOOK = 0.2  # seconds between two tries for a core, while all are taken
+_PATIENCE = 10.0  # seconds of waiting before it is told
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, hyperthreads counted each."""
+    return len(_allowed()) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def physical_cores() -> int:
+    """The same, hyperthreads of one core counted once: so many may measure at a time."""
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    return len({_siblings(core) for core in _allowed()})
+
+
+@functools.cache
+def machine_type() -> str:
+    """What decides how fast a program runs here, as far as the kernel says: the processor."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() in ("model name", "cpu model", "Hardware") and value.strip():
+                return f"{value.strip()} ({platform.machine()})"
+    return platform.machine() or "unknown"
+
+
+@contextlib.contextmanager
+def own_core() -> Iterator[int | None]:
+    """A core that no other process of this machine's `codedpo` measures on, nor on its other
+    hyperthread; this process moves there for as long. None where cores cannot be chosen.
+
+    Waits where all are taken. The lock is the kernel's: a killed process gives its core back.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        yield None
+        return
+    before = _allowed()
+    with _locked(sorted(before)) as core:
+        os.sched_setaffinity(0, {core})
+        try:
+            yield core
+        finally:
+            os.sched_setaffinity(0, before)
+
+
+@contextlib.contextmanager
+def _locked(cores: list[int]) -> Iterator[int]:
+    """One of the cores, whose file is locked."""
+    folder = Path(tempfile.gettempdir()) / f"codedpo-cores-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    told = time.monotonic() + _PATIENCE
+    while True:
+        for core in cores:
+            file = os.open(folder / _siblings(core), os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW)
+            if _lock(file):
+                try:
+                    yield core
+                finally:
+                    os.close(file)
+                return
+            os.close(file)
+        if time.monotonic() > told:
+            told = math.inf
+            warnings.warn(
+                "timing waits for a core: other `codedpo` processes measure on all of them",
+                stacklevel=2,
+            )
+        time.sleep(_LOOK)
+
+
+def _lock(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _allowed() -> set[int]:
+    return os.sched_getaffinity(0)
+
+
+@functools.cache
+def _siblings(core: int) -> str:
+    """The hyperthreads of the core that this one is of, such as `0-1` or `0,32`."""
+    path = Path(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list")
+    try:
+        return path.read_text().strip() or str(core)
+    except OSError:
+        return str(core)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine is there."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

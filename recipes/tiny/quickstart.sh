@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# The whole loop on one small machine, with the commands that a real model is improved with:
+#
+#   bash recipes/tiny/quickstart.sh
+#
+# A coder of a third of a million parameters is trained from scratch on a small world of exercises
+# (world.py). It writes programs and tests, which are run, ranked, timed and paired; it is trained on
+# the pairs; and on exercises that it has never seen it is compared with what it was. Finished steps
+# are not done again: stop it when you like, and start it with the same line.
+set -euo pipefail
+OUT=${OUT:-runs/tiny}
+SEED=${SEED:-0}
+STEPS=${STEPS:-1200}              # of pretraining
+export TRANSFORMERS_VERBOSITY=${TRANSFORMERS_VERBOSITY:-error} HF_HUB_OFFLINE=1
+
+say() { printf '\n== %s (%d s)\n' "$*" "$SECONDS"; }
+sampled() {  # MODEL FOLDER: ten samples of every held-out exercise, graded
+    codedpo eval run "$OUT/data/heldout.jsonl" --model "$1" --out "$2" --backend transformers \
+        --n 10 --temperature 1 --top-p 1 --max-tokens 120
+}
+
+say "a tiny coder, from scratch"
+python recipes/tiny/world.py "$OUT/data"
+[ -e "$OUT/base/model.safetensors" ] ||
+    python recipes/tiny/pretrain.py "$OUT/base" --seed "$SEED" --steps "$STEPS"
+
+say "its own programs and tests, run, ranked, timed, paired"
+codedpo build recipes/tiny/build.yaml --set output="$OUT/build" \
+    --set problems="$OUT/data/train.jsonl" --set sampling.model="$OUT/base"
+
+say "training on the pairs"
+codedpo check recipes/trl/dpo.yaml recipes/tiny/train.yaml --write "$OUT/train.yaml" \
+    --set model_name_or_path="$OUT/base" --set dataset_name="$OUT/build/dataset" \
+    --set output_dir="$OUT/model"
+[ -e "$OUT/model/model.safetensors" ] || trl dpo --config "$OUT/train.yaml"
+
+say "before and after, on exercises it has never seen"
+sampled "$OUT/base" "$OUT/before"
+sampled "$OUT/model" "$OUT/after"
+codedpo eval compare "$OUT/before" "$OUT/after" --out "$OUT/compare"
+codedpo curves "$OUT/model"
+python recipes/tiny/figures.py "$OUT/compare" "$OUT/model" "$OUT/quickstart.png"
+say "done: $OUT/quickstart.png, $OUT/compare/compare.html, $OUT/build/report.html"

@@ -1,0 +1,136 @@
+"""What can happen to a machine while a build runs on it: seeded, and done on purpose."""
+
+import contextlib
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+MENDS = re.compile(
+    r"[Rr]un the same command|`codedpo build`|free some space|mend the folder's permissions"
+)
+"""What a message must name."""
+
+CLOCK = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+static int (*real)(clockid_t, struct timespec *);
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    int result = real(clock, now);
+    if (clock == CLOCK_REALTIME) {
+        struct timespec steady;
+        real(CLOCK_MONOTONIC, &steady);
+        now->tv_sec += (steady.tv_sec % 3 - 1) * 86400 * 400;  /* a year back, or ahead */
+    }
+    return result;
+}
+"""
+
+
+class Build:
+    """A build that is begun again, whatever ends it, until it is done."""
+
+    def __init__(self, recipe: Path, environment: dict[str, str] | None = None) -> None:
+        self._command = [sys.executable, "-m", "codedpo_plugin.cli", "build", str(recipe)]
+        self._environment = os.environ | (environment or {})
+        self.messages: list[str] = []
+        """Errors that it ended with."""
+
+    def start(self) -> "subprocess.Popen[str]":
+        """Begin, or go on."""
+        return subprocess.Popen(
+            self._command,
+            env=self._environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def end(self, process: "subprocess.Popen[str]") -> bool:
+        """Wait for the end; whether all is done. A message must name a mend."""
+        _, error = process.communicate()
+        if process.returncode > 0:
+            assert MENDS.search(error), f"no mend is named in: {error}"
+            assert "Traceback" not in error, error
+            self.messages.append(error)
+        return process.returncode == 0
+
+    def until_done(self, tries: int = 4) -> None:
+        """Run it as often as its own messages ask."""
+        for _ in range(tries):
+            if self.end(self.start()):
+                return
+        raise AssertionError(f"not done after {tries} runs: {self.messages}")
+
+
+def kill_at_random(build: Build, kills: int, seed: int, parents: float = 0.1) -> dict[str, int]:
+    """SIGKILL workers (one time in ten the parent) of a build at random moments, and let it end.
+
+    Returns how often each was killed, and how often the build was begun.
+    """
+    rng = random.Random(seed)
+    done = {"workers": 0, "parent": 0, "begun": 0}
+    while done["workers"] + done["parent"] < kills:
+        process = build.start()
+        done["begun"] += 1
+        moment = time.monotonic() + 1.0
+        while process.poll() is None and done["workers"] + done["parent"] < kills:
+            time.sleep(0.02)
+            victims = workers(process.pid)
+            if time.monotonic() < moment or not victims:
+                continue
+            moment = time.monotonic() + rng.uniform(0.2, 2.5)
+            whom = "parent" if rng.random() < parents else "workers"
+            kill(process.pid if whom == "parent" else rng.choice(victims))
+            done[whom] += 1
+        build.end(process)
+    build.until_done()
+    return done
+
+
+def kill(pid: int) -> None:
+    """SIGKILL, unless it is gone already."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def workers(parent: int) -> list[int]:
+    """The worker processes of a build."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+            command = path.with_name("cmdline").read_bytes()
+        except OSError:
+            continue
+        if int(fields[1]) == parent and b"spawn_main" in command:
+            found.append(int(path.parent.name))
+    return sorted(found)
+
+
+def flip_bits(path: Path, rng: random.Random) -> None:
+    """Damage one byte of a file, as a bad disk does."""
+    data = bytearray(path.read_bytes())
+    data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    path.write_bytes(data)
+
+
+def jumping_clock(folder: Path) -> dict[str, str]:
+    """Environment of processes for which the clock jumps by a year, back and forth, every second.
+
+    Raises:
+        FileNotFoundError: there is no C compiler here.
+    """
+    source, library = folder / "clock.c", folder / "clock.so"
+    source.write_text(CLOCK)
+    compiler = os.environ.get("CC", "cc")
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True
+    )
+    return {"LD_PRELOAD": str(library)}

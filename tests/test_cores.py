@@ -1,0 +1,64 @@
+"""A core that is measured on is nobody else's, until its owner is done or dead."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from codedpo_plugin.cores import machine_type, own_core, physical_cores, usable_cores
+
+HOLD = """
+import sys, tempfile, time
+from codedpo_plugin.cores import own_core
+tempfile.tempdir = sys.argv[1]
+with own_core() as core:
+    print(core, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture(autouse=True)
+def locks_of_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    before = os.sched_getaffinity(0)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    yield
+    os.sched_setaffinity(0, before)
+
+
+def test_this_process_moves_there_and_back() -> None:
+    before = os.sched_getaffinity(0)
+    with own_core() as core:
+        assert os.sched_getaffinity(0) == {core}
+    assert os.sched_getaffinity(0) == before
+    assert 1 <= physical_cores() <= usable_cores() == len(before)
+
+
+@pytest.mark.skipif(physical_cores() < 2, reason="needs two cores")
+def test_two_owners_have_two_cores() -> None:
+    everything = os.sched_getaffinity(0)
+    with own_core() as one:
+        os.sched_setaffinity(0, everything)
+        with own_core() as other:
+            assert one != other
+
+
+def test_a_killed_owner_gives_its_core_back(tmp_path: Path) -> None:
+    core = min(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {core})  # there is no other to have
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline().strip() == str(core)
+        os.kill(owner.pid, signal.SIGKILL)
+    with own_core() as ours:
+        assert ours == core
+
+
+def test_the_machine_has_a_name() -> None:
+    assert machine_type().strip()
+    assert machine_type() == machine_type()
