@@ -21,13 +21,13 @@ pytest.importorskip("uvicorn", reason="pip install 'transformers[serving]'")
 
 import socket
 
+from conftest import write_jsonl
 from exercises import EXERCISES, fenced
 from rich.console import Console
 from test_from_repos import SEEDS, recipe_on
 from tiny_writer import make
 
 from codedpo_plugin import manifests, prompts, run
-from codedpo_plugin.candidates import read_file
 from codedpo_plugin.recipe import Sampling, Seeds
 from codedpo_plugin.sampling import CACHE, Ask, Cache, sample
 from codedpo_plugin.seeds import find_seeds
@@ -103,14 +103,11 @@ def test_from_sources_to_a_dataset_that_loads(tmp_path: Path, model: Path, url: 
     assert len(data) > 0
     assert any(row["pairs"] for row in read_rows(folder, "pairs"))
 
-    # A second round, where the first one settles too little: only what it says is missing.
-    build("pairs.min_confidence=0.99")
-    wanted = [row for _, row in read_file(folder / "more.jsonl")]
-    before = paid(folder)
-    build("pairs.min_confidence=0.99", f"generate.more={folder / 'more.jsonl'}")
-    missing = sum(max(0, row.get("solutions", 0) - 6) for row in wanted)
-    missing += sum(max(0, row.get("tests", 0) - 2) for row in wanted)
-    assert paid(folder) == before + missing > before
+    # A second round: only what is missing is asked for.
+    before, first = paid(folder), next(iter(read_rows(folder, "candidates")))["task_id"]
+    more = [{"task_id": first, "solutions": 9, "tests": 3}]
+    build(f"generate.more={write_jsonl(tmp_path / 'more.jsonl', more)}")
+    assert paid(folder) == before + 3 + 1
 
     # Tests as inputs only: the solutions that there are say what the calls return.
     before = paid(folder)
