@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _LOOK = 0.2  # seconds between two tries for a core, while all are taken
-_PATIENCE = 10.0  # seconds of waiting before it is told
+_SILENT = 30.0  # seconds of waiting after which it is said why
 
 
 def usable_cores() -> int:
@@ -41,7 +41,7 @@ def machine_type() -> str:
 
 @contextlib.contextmanager
 def own_core() -> Iterator[int | None]:
-    """A core that no other process of this machine's `codedpo` measures on, nor on its other
+    """A core that no other `codedpo` of this user on this machine measures on, nor on its other
     hyperthread; this process moves there for as long. None where cores cannot be chosen.
 
     Waits where all are taken. The lock is the kernel's: a killed process gives its core back.
@@ -61,9 +61,10 @@ def own_core() -> Iterator[int | None]:
 @contextlib.contextmanager
 def _locked(cores: list[int]) -> Iterator[int]:
     """One of the cores, whose file is locked."""
-    folder = Path(tempfile.gettempdir()) / f"codedpo-cores-{os.getuid()}"
+    place = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    folder = Path(place) / f"codedpo-cores-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    told = time.monotonic() + _PATIENCE
+    told = time.monotonic() + _SILENT
     while True:
         for core in cores:
             file = os.open(folder / _siblings(core), os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW)
@@ -77,7 +78,8 @@ def _locked(cores: list[int]) -> Iterator[int]:
         if time.monotonic() > told:
             told = math.inf
             warnings.warn(
-                "timing waits for a core: other `codedpo` processes measure on all of them",
+                f"waiting: other processes of yours time solutions on all {len(cores)} cores of "
+                f"this machine; `lslocks` names them, their locks are in {folder}",
                 stacklevel=2,
             )
         time.sleep(_LOOK)

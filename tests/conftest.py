@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,14 @@ def make_recipe(folder: Path, rows: list[dict[str, Any]], *overrides: str) -> Re
     file = folder / "recipe.yaml"
     file.write_text(f"candidates: {candidates}\noutput: {folder / 'run'}\n{PAPER}")
     return load_recipe(file, ["execute.seconds=0.5", "workers=1", "shard_size=2", *overrides])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cores_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Locks of cores apart from those of other builds on this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("locks")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -4,18 +4,19 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from codedpo_plugin import cores
 from codedpo_plugin.cores import machine_type, own_core, physical_cores, usable_cores
 
 HOLD = """
-import sys, tempfile, time
+import time
+from codedpo_plugin import cores
 from codedpo_plugin.cores import own_core
-tempfile.tempdir = sys.argv[1]
 with own_core() as core:
     print(core, flush=True)
     time.sleep(60)
@@ -25,7 +26,7 @@ with own_core() as core:
 @pytest.fixture(autouse=True)
 def locks_of_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = os.sched_getaffinity(0)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     yield
     os.sched_setaffinity(0, before)
 
@@ -47,10 +48,10 @@ def test_two_owners_have_two_cores() -> None:
             assert one != other
 
 
-def test_a_killed_owner_gives_its_core_back(tmp_path: Path) -> None:
+def test_a_killed_owner_gives_its_core_back() -> None:
     core = min(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {core})  # there is no other to have
-    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    command = [sys.executable, "-c", HOLD]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
         assert owner.stdout.readline().strip() == str(core)
@@ -62,3 +63,15 @@ def test_a_killed_owner_gives_its_core_back(tmp_path: Path) -> None:
 def test_the_machine_has_a_name() -> None:
     assert machine_type().strip()
     assert machine_type() == machine_type()
+
+
+def test_waiting_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    core = min(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {core})
+    monkeypatch.setattr(cores, "_SILENT", 0.0)
+    with subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        owner.stdout.readline()
+        threading.Timer(0.5, owner.kill).start()
+        with pytest.warns(UserWarning, match="time solutions on all 1 cores"), own_core() as ours:
+            assert ours == core

@@ -125,7 +125,7 @@ def grader(benchmark: Benchmark, settings: GradeSettings) -> Iterator[Grader]:
         def grade(task: Task, programs: list[str]) -> list[Verdict]:
             row = task.row
             if reason := why_ungraded(row, absent):
-                return [Verdict(UNGRADED, sealed=False, error=reason)] * len(programs)
+                return [Verdict(UNGRADED, error=reason)] * len(programs)
             return [_verdict(row["code_context"], one, sandbox) for one in programs]
 
         yield grade

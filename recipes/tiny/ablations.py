@@ -43,6 +43,7 @@ CONSOLE = Console()
 
 PAPER = ("pairs.selection=worst", "pairs.min_confidence=0")
 CORRECTNESS = ("pairs.efficiency=false",)
+QUIETLY = ("disable_tqdm=true", "eval_strategy=null", "eval_steps=null")
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,9 @@ GROUPS: dict[str, dict[str, Variant]] = {
         "our default": Variant(CORRECTNESS),
     },
     "Training": {
-        "SFT": Variant(method="sft", speed=True),
-        "KTO": Variant(method="kto", speed=True),
-        "DPO": Variant(train=("loss_type=[sigmoid]", "loss_weights=[1.0]"), speed=True),
+        "SFT": Variant(method="sft"),
+        "KTO": Variant(method="kto"),
+        "DPO": Variant(train=("loss_type=[sigmoid]", "loss_weights=[1.0]")),
         "RPO": DEFAULT,
         "RPO, paper's pairs": Variant(
             ("pairs.ranker=self_validation", *PAPER, "timing.enlarge=false"), speed=True
@@ -100,9 +101,9 @@ GROUPS: dict[str, dict[str, Variant]] = {
 
 
 def variants() -> Iterator[Variant]:
-    """Each once; the default first."""
-    found = [DEFAULT, *(one for group in GROUPS.values() for one in group.values())]
-    yield from dict.fromkeys(found)
+    """Each once; the default first, and others that take long last."""
+    found = dict.fromkeys(one for group in GROUPS.values() for one in group.values())
+    yield from sorted(found, key=lambda one: (one != DEFAULT, one.speed))
 
 
 # -- one seed -----------------------------------------------------------------------------------
@@ -150,6 +151,8 @@ class Seed:
     def made(self, variant: Variant, folder: Path, keep: bool = False) -> Row:
         """Pairs, training and evaluation of a variant; `keep`s the model, if asked."""
         dataset = self._dataset(variant, folder)
+        if dataset is None:  # nothing to learn from: the model stays what it was
+            return self.result(None) | {"pairs": 0, "right": []}
         train(variant, self.base, dataset, folder / "model")
         found = self._solved(folder / "model", folder)
         found |= {"pairs": _lines(dataset / "dpo" / "train.jsonl")}
@@ -160,8 +163,8 @@ class Seed:
             shutil.rmtree(folder / "model")
         return found
 
-    def _dataset(self, variant: Variant, folder: Path) -> Path:
-        """Pairs of a variant; executions are those of the seed, where they are the same."""
+    def _dataset(self, variant: Variant, folder: Path) -> Path | None:
+        """Pairs of a variant, if any; executions are those of the seed, where they are the same."""
         file = self.shared / "generated" / "candidates.jsonl"
         whole = (variant.solutions, variant.tests) == (15, 15)
         if not whole:
@@ -172,6 +175,8 @@ class Seed:
             for name in ("candidates", "executions", "probes", "scores"):
                 shutil.copytree(self.shared / name, recipe.output / name)
         make(recipe, *pipeline.STAGES)
+        if not any(row["pairs"] for row in read_rows(recipe.output, "pairs")):
+            return None
         export.export(recipe)
         dataset: Path = recipe.output / "dataset"
         if variant.share < 1:
@@ -282,7 +287,7 @@ def train(variant: Variant, base: Path, dataset: Path, out: Path) -> None:
     names = {"model_name_or_path": base, "dataset_name": dataset, "output_dir": out}
     settings = [f"{name}={value}" for name, value in names.items()]
     paths = [TRL / f"{variant.method}.yaml", HERE / "train.yaml"]
-    recipe = training.load(paths, [*settings, "disable_tqdm=true", *variant.train])
+    recipe = training.load(paths, [*settings, *QUIETLY, *variant.train])
     out.mkdir(parents=True)
     training.write(recipe, out / "train.yaml")
     script = importlib.import_module(f"trl.scripts.{variant.method}")
@@ -377,9 +382,11 @@ def _line(name: str, figures: Row, speed: bool) -> str:
     right = "" if figures["right"] is None else f"{100 * figures['right']:.0f}"
     cells = [name, f"{figures['pairs']:.0f}", right, _percent(figures["pass"])]
     cells.append(_percent(figures["gain"], "+"))
-    if speed:
+    if "speedup" in figures:
         cells.append("{:.2f}\u00d7 [{:.2f}, {:.2f}]".format(*figures["speedup"]))
         cells += [f"{100 * figures[one]:.0f} %" for one in ("optimised", "slowed")]
+    elif speed:
+        cells += [""] * 3
     return f"| {' | '.join(cells)} |"
 
 
