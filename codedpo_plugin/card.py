@@ -1,5 +1,6 @@
 """The dataset card: front matter that `datasets` reads, what was done, counts, and a plot."""
 
+import hashlib
 from collections import Counter
 from pathlib import Path
 
@@ -22,10 +23,23 @@ _MEANINGS = {
 def write_card(folder: Path, recipe: Recipe, rows: Rows) -> None:
     """Write `README.md` and `pairs.png` into a dataset folder."""
     plots.pairs_overview(folder / "dpo", folder / "pairs.png")
-    (folder / "README.md").write_text(card_text(recipe, rows), encoding="utf-8")
+    chunks = {config: _chunk_size(folder / config) for config in _MEANINGS}
+    (folder / "README.md").write_text(card_text(recipe, rows, chunks), encoding="utf-8")
 
 
-def card_text(recipe: Recipe, rows: Rows) -> str:
+def _chunk_size(folder: Path) -> int:
+    """Bytes that `datasets` reads at a time: 10 to 26 MiB; how many, the rows decide.
+
+    Its cache knows a folder by its base name and its card alone. Without this, a dataset that was
+    built again, or another run's, would be the one that was loaded first.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(folder.glob("*.jsonl")):
+        digest.update(file.read_bytes())
+    return (10 << 20) + int.from_bytes(digest.digest()[:3])
+
+
+def card_text(recipe: Recipe, rows: Rows, chunks: dict[str, int]) -> str:
     """The card. Configs and splits without rows are left out: `datasets` refuses empty files."""
     from huggingface_hub import DatasetCard, DatasetCardData
 
@@ -35,7 +49,8 @@ def card_text(recipe: Recipe, rows: Rows) -> str:
         if splits:
             files = [{"split": split, "path": f"{config}/{split}.jsonl"} for split in splits]
             default = {"default": True} if config == "dpo" else {}
-            configs.append({"config_name": config, "data_files": files} | default)
+            read = {"data_files": files, "chunksize": chunks[config]}
+            configs.append({"config_name": config} | read | default)
     data = DatasetCardData(
         pretty_name=f"codedpo: {recipe.output.name}",
         tags=["codedpo", "preference", "dpo", "code"],

@@ -102,6 +102,21 @@ def test_the_card_names_configs_splits_and_files(built: Recipe) -> None:
     assert (dataset / "pairs.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_dataset_that_was_built_again_is_not_read_from_the_cache(
+    built: Recipe, tmp_path: Path
+) -> None:
+    """The cache of `datasets` knows a local folder by its base name and its card alone."""
+    datasets = pytest.importorskip("datasets", reason="pip install 'codedpo[train]'")
+
+    def prompts(folder: Path) -> list[Any]:
+        rows = datasets.load_dataset(str(folder), "dpo", split="train", cache_dir=str(tmp_path))
+        return [row["prompt"] for row in rows]
+
+    texts = prompts(exported(built, format="standard", test_fraction=0.0))
+    messages = prompts(exported(built, format="conversational", test_fraction=0.0))
+    assert messages == [[{"role": "user", "content": text.strip()}] for text in texts]
+
+
 def test_llamafactory_gets_strings_and_an_index(built: Recipe) -> None:
     folder = exported(built) / "llamafactory"
     info = json.loads((folder / "dataset_info.json").read_text())

@@ -283,7 +283,11 @@ def _lines(file: Path) -> int:
 
 def train(variant: Variant, base: Path, dataset: Path, out: Path) -> None:
     """Train with TRL's own script, as `trl METHOD --config FILE` does."""
+    import datasets
+
     shutil.rmtree(out, ignore_errors=True)
+    # Its cache takes folders of one name and one list of files for the same dataset.
+    datasets.config.HF_DATASETS_CACHE = out / "cache"
     names = {"model_name_or_path": base, "dataset_name": dataset, "output_dir": out}
     settings = [f"{name}={value}" for name, value in names.items()]
     paths = [TRL / f"{variant.method}.yaml", HERE / "train.yaml"]

@@ -29,9 +29,12 @@ codedpo build recipes/tiny/build.yaml --set output="$OUT/build" \
     --set problems="$OUT/data/train.jsonl" --set sampling.model="$OUT/base"
 
 say "training on the pairs"
+# The cache of `datasets` takes folders of one name for the same dataset: here it is its own.
+export HF_DATASETS_CACHE="$OUT/cache"
 codedpo check recipes/trl/dpo.yaml recipes/tiny/train.yaml --write "$OUT/train.yaml" \
     --set model_name_or_path="$OUT/base" --set dataset_name="$OUT/build/dataset" \
     --set output_dir="$OUT/model"
+[ -e "$OUT/model/model.safetensors" ] || rm -rf "$OUT/cache"
 [ -e "$OUT/model/model.safetensors" ] || trl dpo --config "$OUT/train.yaml"
 
 say "before and after, on exercises it has never seen"
