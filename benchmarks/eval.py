@@ -5,8 +5,9 @@
 
 Both grade the same samples, one after the other, with one worker: every k-th task of the file, a
 reference solution each (and with `--wrong` one that returns nothing). Ground truth is made before,
-by each in its own way, and not counted; what starting the two costs is. CPU seconds are those of
-all processes, as the kernel counts them; `--busy` keeps so many cores busy meanwhile.
+by each in its own way, and not counted. What starting the two costs (with the report) is measured
+by running each again, when all verdicts are known. CPU seconds are those of all processes, as the
+kernel counts them; `--busy` keeps so many cores busy meanwhile.
 """
 
 import argparse
@@ -50,7 +51,8 @@ def main() -> None:
         }
         measured(ours, environment)  # ground truth, once
         measured(theirs, environment)
-        table = Table("grader", "CPU s / solution", "CPU s", "right", box=None)
+        head = ("grader", "CPU s / solution", "CPU s to start", "CPU s in all", "right")
+        table = Table(*head, box=None)
         for _ in range(arguments.rounds):
             clean(folder)
             with busy(arguments.busy):
@@ -58,11 +60,26 @@ def main() -> None:
                     "codedpo": (measured(ours, environment), our_score(folder)),
                     "evalplus": (measured(theirs, environment), their_score(folder)),
                 }
+            starts = {  # all is known now
+                "codedpo": measured(ours, environment),
+                "evalplus": measured(theirs, environment),
+            }
+            grading = {}
             for grader, (seconds, right) in lines.items():
-                each = seconds / count(samples)
-                table.add_row(grader, f"{each:.3f}", f"{seconds:.1f}", f"{right} of {tasks}")
-            ratio = lines["evalplus"][0] / lines["codedpo"][0]
-            table.add_row("ratio", f"{ratio:.2f}")
+                grading[grader] = (seconds - starts[grader]) / count(samples)
+                table.add_row(
+                    grader,
+                    f"{grading[grader]:.4f}",
+                    f"{starts[grader]:.1f}",
+                    f"{seconds:.1f}",
+                    f"{right} of {tasks}",
+                )
+            ratios = (
+                grading["evalplus"] / grading["codedpo"],
+                starts["evalplus"] / starts["codedpo"],
+            )
+            whole = lines["evalplus"][0] / lines["codedpo"][0]
+            table.add_row("ratio", *(f"{ratio:.2f}" for ratio in (*ratios, whole)))
     console = Console()
     console.print(f"{arguments.benchmark}, {arguments.busy} busy loops; {platform.platform()}, "
                   f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")  # fmt: skip

@@ -129,7 +129,7 @@ def whole_logits(model: Any, outputs: tuple[str, ...] = ("log_probs",)) -> None:
     forward = model.forward
 
     def scored(*args: Any, fused_lm_head: bool = False, labels: Any = None, **kwargs: Any) -> Any:
-        logits = forward(*args, **kwargs, use_cache=False).logits[:, :-1].float()
+        logits = forward(*args, **(kwargs | {"use_cache": False})).logits[:, :-1].float()
         labels = labels[:, 1:]
         mask = labels != -100
         log_probs = logits.log_softmax(-1)
@@ -253,7 +253,8 @@ def main() -> None:
         command = [sys.executable, *sys.argv, "--rung", str(number)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            print(f"{name:24} failed: {done.stderr.strip().splitlines()[-1][:120]}")
+            said = [line for line in done.stderr.splitlines() if "Error" in line]
+            print(f"{name:24} failed: {(said or [done.returncode])[-1]}")
             continue
         found = json.loads(done.stdout.splitlines()[-1])
         base = base or found["with reference"]

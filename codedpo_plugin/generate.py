@@ -22,7 +22,7 @@ from codedpo_plugin.decontaminate import LIMITS, Tests
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.pool import Pool
 from codedpo_plugin.recipe import Recipe, Sampling, Solutions
-from codedpo_plugin.sampling import CACHE, Ask, Cache, Sample, sample
+from codedpo_plugin.sampling import BUDGET_SPENT, CACHE, Ask, Cache, Sample, sample
 from codedpo_plugin.sampling.extraction import code_of
 from codedpo_plugin.sampling.progress import Watching
 from codedpo_plugin.sampling.snippets import calls_of, snippets_of
@@ -34,6 +34,7 @@ STAGE = "generated"
 FILE = "candidates.jsonl"
 VERSION = 1
 ROLES = ("solutions", "tests")
+_AT_A_TIME = 64  # problems, where two models share a budget
 
 SCHEMA = pa.schema(
     [
@@ -168,25 +169,35 @@ def _key(recipe: Recipe, asks: list[dict[str, Ask]]) -> str:
 
 def _pay(asks: list[dict[str, Ask]], recipe: Recipe, console: Console) -> bool:
     """Have all samples in the cache; whether there are as many as wanted."""
-    by_model: dict[str, tuple[Sampling, list[Ask]]] = {}
-    models = {role: _settings(role, recipe) for role in ROLES}
-    for roles in asks:  # problem by problem: a budget that ends leaves whole candidates
-        for role, settings in models.items():
-            name = settings.model_dump_json()
-            by_model.setdefault(name, (settings, []))[1].append(roles[role])
     if asks and _start_alike(asks[0]):
         console.print(
             "generate: the prompts for solutions and for tests start with the same word: a small "
             "model may write the one for the other",
             style="yellow",
         )
+    models = {role: _settings(role, recipe) for role in ROLES}
+    two = models["solutions"] != models["tests"]
+    # Two models are asked one after the other: a budget that ends must leave problems with both.
+    size = _AT_A_TIME if two and any(one.budget for one in models.values()) else len(asks)
     whole = True
-    for settings, some in by_model.values():
-        with Watching(console, "generate") as watch:
-            for _ in sample(some, settings, recipe.output / CACHE, watch):
-                pass
+    for part in (asks[n : n + size] for n in range(0, len(asks), size)):
+        for settings, some in _by_model(part, models):
+            with Watching(console, "generate") as watch:
+                for _ in sample(some, settings, recipe.output / CACHE, watch):
+                    pass
             whole = whole and not watch.usage.failed
+            if watch.usage.failed[BUDGET_SPENT]:
+                return False
     return whole
+
+
+def _by_model(
+    asks: list[dict[str, Ask]], models: dict[str, Sampling]
+) -> list[tuple[Sampling, list[Ask]]]:
+    """What each model is asked; problem by problem where one writes solutions and tests."""
+    if models["solutions"] == models["tests"]:
+        return [(models["tests"], [roles[role] for roles in asks for role in ROLES])]
+    return [(models[role], [roles[role] for roles in asks]) for role in ROLES]
 
 
 def _start_alike(asks: dict[str, Ask]) -> bool:

@@ -25,7 +25,7 @@ from rich.table import Table
 
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.shapes import Shape, shape_of
-from codedpo_plugin.training import TrainingRecipe
+from codedpo_plugin.training import Stack, TrainingRecipe
 
 GIB = 2**30
 
@@ -56,6 +56,7 @@ class Setting:
     """The stack builds the whole logits tensor"""
     frozen_bytes: int = 2
     """Of each frozen weight under LoRA: TRL loads float32 unless told `dtype`"""
+    stack: Stack = "trl"
 
     @property
     def tokens(self) -> int:
@@ -92,6 +93,7 @@ def setting_of(recipe: TrainingRecipe) -> Setting:
         reference=recipe.method != "sft" and not lora and not recipe["precompute"],
         logits=recipe.stack != "trl",
         frozen_bytes=4 if recipe.stack == "trl" and recipe.keys.get("dtype") is None else 2,
+        stack=recipe.stack,
     )
 
 
@@ -145,22 +147,49 @@ def changed(setting: Setting) -> Iterator[Setting]:
         for checkpointing in dict.fromkeys((setting.checkpointing, True)):
             batch = setting.batch
             while batch:
+                kept = setting.reference and rank is None and setting.stack == "llamafactory"
                 yield replace(
                     setting, lora_rank=rank, checkpointing=checkpointing, batch=batch,
-                    reference=False, frozen_bytes=2,
+                    reference=kept, frozen_bytes=2,
                 )  # fmt: skip
                 batch //= 2
 
 
+# How each stack is told: to shard, to train adapters, to keep fewer activations or all.
+_WAYS: dict[Stack, dict[str, str]] = {
+    "trl": dict.fromkeys(STRATEGIES, "recipes/accelerate/{}.yaml") | {
+        "one-gpu": "recipes/accelerate/one-gpu.yaml",
+        "lora": "train with LoRA (recipes/trl/lora.yaml)",
+        "checkpointing": "gradient_checkpointing: true", "all": "gradient_checkpointing: false",
+    },
+    "axolotl": dict.fromkeys(STRATEGIES, "deepspeed: deepspeed_configs/{}.json") | {
+        "one-gpu": "one GPU", "ddp": "no key: plain data parallelism", "fsdp2": "fsdp_version: 2",
+        "zero3-offload": "deepspeed: deepspeed_configs/zero3_bf16_cpuoffload_all.json",
+        "lora": "adapter: lora",
+        "checkpointing": "gradient_checkpointing: true", "all": "gradient_checkpointing: false",
+    },
+    "llamafactory": {
+        "one-gpu": "one GPU", "ddp": "no key: plain data parallelism",
+        "zero2": "deepspeed: examples/deepspeed/ds_z2_config.json",
+        "zero3": "deepspeed: examples/deepspeed/ds_z3_config.json",
+        "fsdp2": "examples/accelerate/fsdp2_config.yaml",
+        "zero3-offload": "deepspeed: examples/deepspeed/ds_z3_offload_config.json",
+        "lora": "finetuning_type: lora",
+        "checkpointing": "disable_gradient_checkpointing: false",
+        "all": "disable_gradient_checkpointing: true",
+    },
+}  # fmt: skip
+
+
 def _difference(old: Setting, new: Setting) -> str:
     """What to change in a recipe, in its own terms."""
-    said = []
+    said, ways = [], _WAYS[new.stack]
     if old.lora_rank != new.lora_rank:
-        said.append("train with LoRA (recipes/trl/lora.yaml)")
+        said.append(ways["lora"])
     elif old.reference and not new.reference:
         said.append("precompute_ref_log_probs: true")
     if old.checkpointing != new.checkpointing:
-        said.append("gradient_checkpointing: true")
+        said.append(ways["checkpointing"])
     if old.batch != new.batch:
         said.append(f"a batch of {new.batch} on each GPU (accumulate more)")
     return ", ".join(said)
@@ -196,20 +225,22 @@ def plan(recipe: TrainingRecipe, gpu: str, gpus: int, console: Console) -> None:
 def advice(setting: Setting, room: float, gpus: int) -> str:
     """One line: the fastest way that fits `room` GiB, after as few changes as need be."""
     strategies = STRATEGIES[:-1] if gpus > 1 else STRATEGIES[:1]
+    ways = _WAYS[setting.stack]
     for new in changed(setting):
         for strategy in strategies:
             need = total(new, strategy, gpus)
             if need > room:
                 continue
-            file = "one-gpu" if gpus == 1 else strategy
-            said = f"recipes/accelerate/{file}.yaml ({need:.0f} GiB)"
+            name = "one-gpu" if gpus == 1 else strategy
+            said = f"{ways[name].format(name)} ({need:.0f} GiB)"
             if new != setting:
                 return f"change: {_difference(setting, new)}; then take {said}"
             free = total(replace(new, checkpointing=False), strategy, gpus)
-            loose = f"; gradient_checkpointing: false fits too ({free:.0f} GiB), and is faster"
+            loose = f"; {ways['all']} fits too ({free:.0f} GiB), and is faster"
             return f"take {said}{loose if setting.checkpointing and free <= room else ''}"
     if total(setting, "zero3-offload", gpus) <= room:
-        return "only zero3-offload.yaml fits, and is slow: better more or larger GPUs"
+        way = ways["zero3-offload"].format("zero3-offload")
+        return f"only {way} fits, and is slow: better more or larger GPUs"
     return "nothing fits: take more or larger GPUs, a smaller model, or a shorter max_length"
 
 

@@ -134,8 +134,9 @@ def writing(path: Path) -> Iterator[None]:
 
 def remove_leftovers(run: Path) -> None:
     """Remove the temporary files of workers that were killed while writing."""
-    for path in run.glob("*/.*.tmp") if storage.is_local(run) else ():
-        path.unlink(missing_ok=True)
+    if storage.is_local(run):
+        for path in [*run.glob(".*.tmp"), *run.glob("*/.*.tmp")]:
+            path.unlink(missing_ok=True)
 
 
 def mend(error: OSError) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-_SECONDS = 240
+_SECONDS = 600
 """After which ranks are killed, and the test fails."""
 
 _forks = multiprocessing.get_context("forkserver")

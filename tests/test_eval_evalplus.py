@@ -273,3 +273,20 @@ def test_evalplus_grades_without_its_traps(tmp_path: Path) -> None:
               "--out", str(tmp_path / "run"), "--grader", "evalplus",
               "--evalplus-python", str(tmp_path / "none")])  # fmt: skip
     assert ended.value.code == 2
+
+
+def test_the_self_test_is_kept_and_shown_in_reports(
+    double: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ended(*arguments: str) -> str:
+        with pytest.raises(SystemExit) as error:
+            main(["eval", *arguments, "humaneval+", "--data", str(double)])
+        assert error.value.code == 0
+        return capsys.readouterr().out
+
+    told = ended("self-test")
+    assert "1 of 1 reference solutions pass" in told
+    assert "no version that is known here, md5 " in told  # said aloud
+    samples = write_jsonl(tmp_path / "s.jsonl", [{"task_id": "HumanEval/0", "solution": DOUBLE}])
+    told = ended("grade", "--samples", str(samples), "--out", str(tmp_path / "run"))
+    assert "1 of 1 reference solutions pass on this machine" in told

@@ -15,7 +15,7 @@ from rich.console import Console
 from servers import Writer, serving
 from tiny_writer import lessons
 
-from codedpo_plugin import manifests, prompts, run
+from codedpo_plugin import generate, manifests, prompts, run
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Recipe, Seeds, load_recipe
 from codedpo_plugin.seeds import find_seeds
@@ -196,27 +196,31 @@ def test_contaminated_and_empty_problems_are_dropped_with_the_pair(
     )
 
 
-def test_a_spent_budget_leaves_candidates_and_more_money_goes_on(
-    tmp_path: Path, server: Writer, own: Path
+@pytest.mark.parametrize("two_models", [False, True])
+def test_a_spent_budget_leaves_a_dataset_and_more_money_goes_on(
+    tmp_path: Path, server: Writer, own: Path, monkeypatch: pytest.MonkeyPatch, two_models: bool
 ) -> None:
+    monkeypatch.setattr(generate, "_AT_A_TIME", 1)
     sampling = {
         "model": "stub",
         "base_url": server.url,
         "prices": {"completion": 1000},
         "max_tokens": 10,
         "choices": 3,
+        "budget": 0.15,
     }
-    recipe = recipe_on(
-        tmp_path, server, "sampling.budget=0.15", seeds=None, problems=str(own), sampling=sampling
-    )
-    few = generated(recipe)
-    assert 0 < len(few) < len(EXERCISES)
-    rest = generated(
-        recipe_on(
-            tmp_path, server, "sampling.budget=9", seeds=None, problems=str(own), sampling=sampling
-        )
-    )
-    assert len(rest) == len(EXERCISES)
+    keys: dict[str, Any] = {"seeds": None, "problems": str(own), "sampling": sampling}
+    if two_models:
+        cold = sampling | {"temperature": 0.2}
+        keys["generate"] = {"solutions": {"n": 6}, "tests": {"n": 2, "sampling": cold}}
+    run.build(recipe_on(tmp_path, server, **keys), (1, 1), QUIET)
+    recipe = recipe_on(tmp_path, server, **keys)
+    assert 0 < len(rows_in(recipe, "generated", "candidates.jsonl")) < len(EXERCISES)
+    assert any(row["pairs"] for row in read_rows(recipe.output, "pairs"))
+    sampling["budget"] = 9
+    if two_models:
+        cold["budget"] = 9
+    assert len(generated(recipe_on(tmp_path, server, **keys))) == len(EXERCISES)
 
 
 def test_parts_wait_for_the_candidates(tmp_path: Path, server: Writer, own: Path) -> None:

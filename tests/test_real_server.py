@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ pytest.importorskip("uvicorn", reason="pip install 'transformers[serving]'")
 
 import socket
 
+from conftest import write_jsonl
 from exercises import EXERCISES, fenced
 from rich.console import Console
 from test_from_repos import SEEDS, recipe_on
@@ -27,7 +29,7 @@ from tiny_writer import make
 
 from codedpo_plugin import manifests, prompts, run
 from codedpo_plugin.recipe import Sampling, Seeds
-from codedpo_plugin.sampling import Ask, sample
+from codedpo_plugin.sampling import CACHE, Ask, Cache, sample
 from codedpo_plugin.seeds import find_seeds
 from codedpo_plugin.shards import read_rows
 
@@ -63,7 +65,7 @@ def url(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with open(home / "log", "wb") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not _healthy(port):
             assert time.monotonic() < deadline, (home / "log").read_text()[-2000:]
             assert server.poll() is None, (home / "log").read_text()[-2000:]
@@ -85,19 +87,41 @@ def _healthy(port: int) -> bool:
 def test_from_sources_to_a_dataset_that_loads(tmp_path: Path, model: Path, url: str) -> None:
     from datasets import load_dataset
 
-    sampling = {"model": str(model), "base_url": url, "max_tokens": 200, "max_concurrency": 4}
-    recipe = recipe_on(tmp_path, SimpleNamespace(url=url), sampling=sampling)  # type: ignore[arg-type]
-    console = Console(width=120)
-    run.build(recipe, (1, 1), console)
-    made = manifests.of(recipe.output, "generated")
+    def build(*overrides: str) -> Path:
+        sampling = {"model": str(model), "base_url": url, "max_tokens": 200, "max_concurrency": 4}
+        server: Any = SimpleNamespace(url=url)
+        recipe = recipe_on(tmp_path, server, *overrides, sampling=sampling)
+        run.build(recipe, (1, 1), Console(width=120))
+        return recipe.output
+
+    folder = build()
+    made = manifests.of(folder, "generated")
     assert made
-    print(json.dumps(manifests.summary(recipe.output), indent=1)[:4000])
+    print(json.dumps(manifests.summary(folder), indent=1)[:4000])
     assert made["kept"] >= 3
-    data = load_dataset(
-        str(recipe.output / "dataset"), "dpo", split="train", cache_dir=str(tmp_path)
-    )
+    data = load_dataset(str(folder / "dataset"), "dpo", split="train", cache_dir=str(tmp_path))
     assert len(data) > 0
-    assert any(row["pairs"] for row in read_rows(recipe.output, "pairs"))
+    assert any(row["pairs"] for row in read_rows(folder, "pairs"))
+
+    # A second round: only what is missing is asked for.
+    before, first = paid(folder), next(iter(read_rows(folder, "candidates")))["task_id"]
+    more = [{"task_id": first, "solutions": 9, "tests": 3}]
+    build(f"generate.more={write_jsonl(tmp_path / 'more.jsonl', more)}")
+    assert paid(folder) == before + 3 + 1
+
+    # Tests as inputs only: the solutions that there are say what the calls return.
+    before = paid(folder)
+    build("generate.tests.outputs=vote")
+    assert paid(folder) == before + 2 * int((manifests.of(folder, "problems") or {})["kept"])
+    rows = list(read_rows(folder, "candidates"))
+    assert all(f"assert {row['entry_point']}(" in test for row in rows for test in row["tests"])
+    assert any(row["tests"] for row in rows)
+
+
+def paid(folder: Path) -> int:
+    """Samples that the server was asked for, in all."""
+    with Cache(folder / CACHE, read_only=True) as cache:
+        return sum(one["samples"] for one in cache.totals())
 
 
 def test_in_process_the_same_model_writes_the_same_texts(tmp_path: Path, model: Path) -> None:

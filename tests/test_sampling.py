@@ -210,6 +210,9 @@ def test_a_prompt_that_is_refused_is_given_up_and_a_recipe_that_is_refused_ends(
     stub.refuse = lambda request: (400, "bad top_p")
     with pytest.raises(InputError, match="refuses each request: 400: bad top_p"):
         collect(asks(5), settings(stub), tmp_path / "d")
+    stub.refuse = lambda request: (501, "only files here")
+    with pytest.raises(InputError, match="refuses each request: 501: only files here"):
+        collect(asks(5), settings(stub), tmp_path / "d")
     stub.refuse = lambda request: (401, "who are you")
     with pytest.raises(InputError, match=r"401: who are you; name the environment variable"):
         collect(asks(5), settings(stub), tmp_path / "d")
@@ -226,6 +229,9 @@ def test_a_key_that_is_missing_or_there(
     collect(asks(1), how, tmp_path / "c")
     assert stub.requests[0]["authorization"] == "Bearer sk-very-secret"
     assert not any(b"very-secret" in path.read_bytes() for path in tmp_path.iterdir())
+    stub.refuse = lambda request: (403, f"not for {request['model']}: sk-very-secret")
+    with pytest.raises(InputError, match=r"not for stub: \(key\); the key in SOME_KEY is not"):
+        collect(asks(1), how, tmp_path / "d")
 
 
 def test_a_password_in_the_address_is_refused() -> None:

@@ -113,6 +113,17 @@ def test_advice_names_the_first_thing_that_fits() -> None:
     assert "nothing fits" in plan.advice(planned(), 2, 1)
 
 
+def test_advice_is_in_the_words_of_the_stack() -> None:
+    """LLaMA-Factory cannot compute the reference beforehand, and has its own names for the rest."""
+    recipe = training.load([RECIPES / "llamafactory" / "dpo.yaml"], ["finetuning_type=full"])
+    full = plan.setting_of(recipe)
+    assert "ds_z2_config.json" in plan.advice(full, 126, 8)
+    assert plan.advice(full, 72, 1).startswith("change: finetuning_type: lora; then take one GPU")
+    assert not any(new.reference is False and new.lora_rank is None for new in plan.changed(full))
+    axolotl = plan.setting_of(training.load([RECIPES / "axolotl" / "dpo.yaml"]))
+    assert "deepspeed: deepspeed_configs/zero2.json" in plan.advice(axolotl, 72, 8)
+
+
 def test_an_unknown_gpu_is_named_with_those_known() -> None:
     recipe = training.load([DPO, RECIPES / "trl" / "models" / "phi-2.yaml"])
     with pytest.raises(InputError, match="h200"):

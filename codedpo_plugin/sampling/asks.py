@@ -10,6 +10,8 @@ from typing import Any
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Prices, Sampling
 
+BUDGET_SPENT = "budget spent"  # why an ask was given up
+
 Message = dict[str, str]  # role, content
 
 

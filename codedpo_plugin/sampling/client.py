@@ -20,7 +20,7 @@ import openai
 from codedpo_plugin.errors import InfrastructureError, InputError
 from codedpo_plugin.recipe import Sampling
 from codedpo_plugin.sampling import faults
-from codedpo_plugin.sampling.asks import Ask, Reply, Sample, Usage
+from codedpo_plugin.sampling.asks import BUDGET_SPENT, Ask, Reply, Sample, Usage
 from codedpo_plugin.sampling.cache import Cache
 from codedpo_plugin.sampling.limiter import Limiter
 
@@ -209,7 +209,7 @@ class _Sampler:
             "next request perhaps more than it); raise it to go on"
         )
         for one in list(self.open.values()):
-            self._close(one, "budget spent")
+            self._close(one, BUDGET_SPENT)
 
     # -- requests -----------------------------------------------------------------------------
 
@@ -248,7 +248,7 @@ class _Sampler:
         return await self.client.post(path, cast_to=str, body=fields | asked)
 
     async def _no_such_model(self, error: openai.NotFoundError) -> str:
-        where = f"{self.settings.base_url}: {faults.said(error)}"
+        where = f"{self.settings.base_url}: {faults.said(error, self.settings)}"
         try:
             names = [model.id async for model in self.client.models.list()]
         except Exception:

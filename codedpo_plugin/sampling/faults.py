@@ -12,6 +12,7 @@ from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Sampling
 
 _OVERLOAD = (408, 429, 502, 503, 504, 529)
+_NOT_THIS_SERVICE = 501
 
 
 class NotAReply(Exception):
@@ -61,7 +62,7 @@ def judge(error: Exception, settings: Sampling) -> Fault | Refusal:
 
 
 def _judge_status(error: openai.APIStatusError, settings: Sampling) -> Fault | Refusal:
-    status, message = error.status_code, said(error)
+    status, message = error.status_code, said(error, settings)
     where = f"{settings.base_url} ({settings.model})"
     if status in (401, 403):
         mend = (
@@ -74,16 +75,17 @@ def _judge_status(error: openai.APIStatusError, settings: Sampling) -> Fault | R
         raise InputError(f"{where}: {message}")
     if status in _OVERLOAD:
         return Fault(str(status), message, overload=True, wait=retry_after(error.response.headers))
-    if status >= 500:
+    if status >= 500 and status != _NOT_THIS_SERVICE:
         return Fault(str(status), message, wait=retry_after(error.response.headers))
     return Refusal(f"{status}: {message}")
 
 
-def said(error: openai.APIStatusError) -> str:
-    """The server's message, in one short line."""
+def said(error: openai.APIStatusError, settings: Sampling) -> str:
+    """The server's message, in one short line; without the key, which some repeat."""
     body = error.body
     message = body.get("message") if isinstance(body, dict) else None
-    return " ".join(str(message or error.message).split())[:200]
+    line = " ".join(str(message or error.message).split())
+    return line.replace(key(settings), "(key)")[:200] if settings.api_key_env else line[:200]
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -37,7 +37,8 @@ enum { ENDED, CPU_LIMIT, WALL_LIMIT };
 
 #define HEADER 25             /* leaves.py: _HEADER */
 #define LEAF_SECONDS 1.0      /* leaves.py */
-#define PATIENCE 1.0          /* leaves.py */
+#define PATIENCE 2.0          /* leaves.py */
+#define BUSY 20.0             /* leaves.py */
 #define TEXT 2048             /* values that are longer are encoded by encoding.py */
 #define DEPTH 20
 #define FRAMES_OF_CELLS 4     /* of cells.py, which are not there when it is not used */
@@ -533,9 +534,10 @@ static int await(pid_t pid, Py_ssize_t jobs, int *number, double *seconds)
                 written = file.st_size, used_before = used, since = now, jobs--;
                 continue;
             }
-            if (used - used_before < my.seconds && now - since < PATIENCE + 4 * my.seconds)
+            double spent = used - used_before;
+            if (spent < my.seconds && now - since < PATIENCE + 4 * my.seconds + BUSY * spent)
                 continue;
-            status = used - used_before >= my.seconds ? CPU_LIMIT : WALL_LIMIT;
+            status = spent >= my.seconds ? CPU_LIMIT : WALL_LIMIT;
             kill(pid, SIGKILL);
             if (wait4(pid, number, 0, &usage) < 0)
                 return -1;

@@ -22,6 +22,7 @@ _ENDED, _CPU_LIMIT, _WALL_LIMIT, _NOT_RUN, _BAD_SOURCE = range(5)
 _TRIES = 3  # of one cell, when the machine (not the solution) may have failed
 _PAUSE = 2.0  # seconds that a machine has to recover, so many times
 _BUDGET = 10  # CPU limits of a cell that a program may use in one request
+_WALL = 24  # times its CPU limit that a cell may take: 4 of waiting, 20 where the machine is busy
 _SLACK = 60.0  # seconds beyond all limits before the zygote counts as dead
 
 Cell = dict[str, Any]
@@ -32,7 +33,7 @@ class Limits:
     """What one cell may use."""
 
     seconds: float = 1.0
-    """CPU seconds; waiting is bounded by four times this and a second."""
+    """CPU seconds; waiting is bounded by four times this and two seconds."""
     memory_mb: int = 1024
     """Address space in MiB."""
     file_mb: int = 4
@@ -200,7 +201,7 @@ class Sandbox:
             "share": limits.share,
             "native": not os.environ.get("CODEDPO_PURE_PYTHON"),
         }
-        patience = 4 * limits.seconds + _SLACK
+        patience = _WALL * limits.seconds + _SLACK
         self.zygote = Zygote(
             settings, patience, self._interpreter, pin_to=self._pin_to, seed=self._seed
         )

@@ -33,7 +33,8 @@ ENDED, CPU_LIMIT, WALL_LIMIT, NOT_RUN, BAD_SOURCE = range(5)
 CHILD = [signal.SIGCHLD]
 LEAF_SECONDS = 1.0  # CPU time after which a shared leaf is followed by a new one
 NO_MEMORY = ERROR + b"MemoryError"
-PATIENCE = 1.0  # seconds that a job may wait beyond four times its CPU limit
+PATIENCE = 2.0  # seconds that a job may wait beyond four times its CPU limit ...
+BUSY = 20.0  # ... and beyond so many times the CPU seconds it has used: others may have the core
 
 _HEADER = struct.Struct("<BIIidI")  # status, program, cell, wait status, CPU seconds, length
 _LENGTH = struct.Struct("<I")
@@ -164,9 +165,10 @@ class Leaves:
                 if jobs and (size := os.fstat(self.results).st_size) != written:
                     written, used_before, since, jobs = size, used, now, jobs - 1
                     continue
-                if used - used_before < limit and now - since < patience:
+                spent = used - used_before
+                if spent < limit and now - since < patience + BUSY * spent:
                     continue
-                status = CPU_LIMIT if used - used_before >= limit else WALL_LIMIT
+                status = CPU_LIMIT if spent >= limit else WALL_LIMIT
                 os.kill(pid, signal.SIGKILL)
                 _, number, usage = os.wait4(pid, 0)
             seconds = usage.ru_utime + usage.ru_stime

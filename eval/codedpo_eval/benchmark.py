@@ -191,6 +191,16 @@ def kind_module(kind: str) -> Any:
 
 
 def _loaded(name: str, kind: str, path: Path) -> Benchmark:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    return _parsed(name, kind, path, (status.st_mtime_ns, status.st_size))
+
+
+@functools.lru_cache(maxsize=1)
+def _parsed(name: str, kind: str, path: Path, state: tuple[int, int]) -> Benchmark:
+    """The benchmark, read once in a process while the `state` of its file is the same."""
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
     places: list[str] = []
 

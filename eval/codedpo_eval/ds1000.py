@@ -37,7 +37,9 @@ SYSTEM = (
     "Write a short code following the given format and indentation. Place the executable code "
     "between <code> and </code> tags, without any other non-executable things."
 )
-SECONDS = 60.0  # of CPU; the benchmark's own limit is 120 seconds by the clock
+SECONDS = (
+    60.0  # of CPU, unless `--seconds` asks for more or less; the benchmark has 120 by the clock
+)
 _FILE_MB = 64
 
 _IMPORT = re.compile(r"^\s*(?:import|from)\s+(\w+)", re.MULTILINE)
@@ -116,13 +118,14 @@ def grader(benchmark: Benchmark, settings: GradeSettings) -> Iterator[Grader]:
     """
     environment = ds1000_env.find(dict(settings.options).get("python"))
     absent = _absent(environment, benchmark)
-    limits = Limits(max(settings.seconds, SECONDS), settings.memory_mb, _FILE_MB, share="nothing")
+    seconds = SECONDS * settings.seconds / GradeSettings.seconds  # more when it is run again alone
+    limits = Limits(seconds, settings.memory_mb, _FILE_MB, share="nothing")
     with Sandbox(limits, interpreter=environment.interpreter()) as sandbox:
 
         def grade(task: Task, programs: list[str]) -> list[Verdict]:
             row = task.row
             if reason := why_ungraded(row, absent):
-                return [Verdict(UNGRADED, sealed=False, error=reason)] * len(programs)
+                return [Verdict(UNGRADED, error=reason)] * len(programs)
             return [_verdict(row["code_context"], one, sandbox) for one in programs]
 
         yield grade

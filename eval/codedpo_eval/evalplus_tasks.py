@@ -107,13 +107,13 @@ def calls(task: Task) -> list[str]:
 @contextmanager
 def grader(benchmark: Benchmark, settings: GradeSettings) -> Iterator[Grader]:
     """A sandbox for programs; ground truth of one task at a time is in memory."""
-    from codedpo_eval.references import Expected, expected_of
+    from codedpo_eval.references import expected_of
 
     limits = Limits(LONGEST, settings.memory_mb, strikes=1, share="solution")
     with Sandbox(limits) as sandbox:
 
         def graded(task: Task, programs: list[str]) -> list[Verdict]:
-            expected: Expected = expected_of(benchmark, task, sandbox, settings.memory_mb)
+            expected = expected_of(benchmark, task, sandbox, settings.memory_mb)
             return _Task(task, expected, sandbox, settings, benchmark.plus).verdicts(programs)
 
         yield graded
@@ -130,14 +130,11 @@ class _Task:
         self.expected = expected
         self.inputs = [*base, *more] if plus else base
         self.base, self.plus = len(base), plus
-        atol = task.row["atol"]
+        known = (_family(task), task.entry_point or "", task.row["atol"])
         self.oracles = [
-            *oracle.oracles(
-                _family(task), task.entry_point or "", atol, expected.texts[: len(base)]
-            ),
-            *oracle.oracles(
-                _family(task), task.entry_point or "", atol, expected.texts[len(base) :]
-            ),
+            rule
+            for texts in (expected.texts[: self.base], expected.texts[self.base :])
+            for rule in oracle.oracles(*known, texts)
         ]
         self.known: dict[tuple[int, str], bool] = {}
 
@@ -162,9 +159,9 @@ class _Task:
         for test in tests:
             groups[self._limit(test)].append(test)
         running = list(range(len(programs)))
+        budget = _BUDGET + self.settings.factor * self.expected.total_seconds
         for seconds, some in sorted(groups.items()):
             cells = [self._cell(test) for test in some]
-            budget = _BUDGET + self.settings.factor * sum(self.expected.seconds[t] for t in some)
             replies = self.sandbox.run_all([programs[n] for n in running], cells, seconds, budget)
             for n, line in zip(running, replies, strict=True):
                 for test, reply in zip(some, line, strict=True):

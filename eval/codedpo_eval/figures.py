@@ -13,7 +13,9 @@ from codedpo_eval.speedup import RATIO, by_run
 from codedpo_plugin.plots import STYLE, WIDTH, svg
 from codedpo_plugin.shards import Row
 
-_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.8, 1, 1.25, 1.5, 2, 3, 5, 10, 20, 50, 100, 1000)
+_NEAR = (0.2, 0.3, 0.5, 0.65, 0.8, 1, 1.25, 1.5, 2, 3, 5)
+_FAR = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000)
+_WIDE = 8  # times that the ends of an axis are apart for the second
 _BEFORE, _AFTER, _CONTROL = "#e69f00", "#2f8fce", "#7a7a7a"
 
 
@@ -47,7 +49,7 @@ def _intervals(lines: Sequence[tuple[str, Sequence[float], str]], title: str) ->
             axes.plot([value], [place], "o", color=colour, markersize=7)
         axes.set_yticks(range(len(lines)), [name for name, *_ in lines])
         axes.set_ylim(len(lines) - 0.5, -0.5)
-        axes.xaxis.set_major_formatter("{x:.0%}")
+        axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.4g}%")
         axes.grid(axis="x", alpha=0.25)
         axes.set_title(title)
         return svg(figure, title)
@@ -102,7 +104,8 @@ def _ordered(axes: Axes, rows: Sequence[Row]) -> None:
 def _log_axis(axes: Axes) -> None:
     axes.set_yscale("log")
     low, high = axes.get_ylim()
-    axes.set_yticks([tick for tick in _TICKS if low <= tick <= high], minor=False)
+    ticks = _FAR if high / low > _WIDE else _NEAR
+    axes.set_yticks([tick for tick in ticks if low <= tick <= high], minor=False)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}\u00d7")
     axes.yaxis.set_minor_locator(NullLocator())
     axes.axhline(1, color="#24292f", linewidth=0.8)

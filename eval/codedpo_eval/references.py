@@ -33,6 +33,12 @@ class Expected:
     seconds: list[float]
     """CPU seconds; for quick tasks, those of all tests together for each."""
 
+    @property
+    def total_seconds(self) -> float:
+        """CPU seconds of all tests."""
+        quick = len(set(self.seconds)) == 1
+        return self.seconds[0] if quick else sum(self.seconds)
+
 
 def expected_of(benchmark: Benchmark, task: Task, sandbox: Sandbox, memory_mb: int) -> Expected:
     """Ground truth of a task, from the cache or made now.

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import figures
 import numpy as np
@@ -30,9 +29,10 @@ from codedpo_eval import generate as asking
 from codedpo_eval import grade as grading
 from codedpo_eval.benchmark import load
 from codedpo_eval.verdict import PASS, GradeSettings
-from codedpo_plugin import run, training
+from codedpo_plugin import build as pipeline
+from codedpo_plugin import candidates, export, run, training
 from codedpo_plugin.execute import execute_problem
-from codedpo_plugin.recipe import Sampling, load_recipe
+from codedpo_plugin.recipe import Recipe, Sampling, load_recipe
 from codedpo_plugin.sandbox.client import Sandbox
 from codedpo_plugin.shards import Row, read_rows, replacing
 
@@ -43,6 +43,7 @@ CONSOLE = Console()
 
 PAPER = ("pairs.selection=worst", "pairs.min_confidence=0")
 CORRECTNESS = ("pairs.efficiency=false",)
+QUIETLY = ("disable_tqdm=true", "eval_strategy=null", "eval_steps=null")
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,9 @@ GROUPS: dict[str, dict[str, Variant]] = {
         "our default": Variant(CORRECTNESS),
     },
     "Training": {
-        "SFT": Variant(method="sft", speed=True),
-        "KTO": Variant(method="kto", speed=True),
-        "DPO": Variant(train=("loss_type=[sigmoid]", "loss_weights=[1.0]"), speed=True),
+        "SFT": Variant(method="sft"),
+        "KTO": Variant(method="kto"),
+        "DPO": Variant(train=("loss_type=[sigmoid]", "loss_weights=[1.0]")),
         "RPO": DEFAULT,
         "RPO, paper's pairs": Variant(
             ("pairs.ranker=self_validation", *PAPER, "timing.enlarge=false"), speed=True
@@ -100,9 +101,9 @@ GROUPS: dict[str, dict[str, Variant]] = {
 
 
 def variants() -> Iterator[Variant]:
-    """Each once; the default first."""
-    found = [DEFAULT, *(one for group in GROUPS.values() for one in group.values())]
-    yield from dict.fromkeys(found)
+    """Each once; the default first, and others that take long last."""
+    found = dict.fromkeys(one for group in GROUPS.values() for one in group.values())
+    yield from sorted(found, key=lambda one: (one != DEFAULT, one.speed))
 
 
 # -- one seed -----------------------------------------------------------------------------------
@@ -120,11 +121,16 @@ class Seed:
         if not (self.base / "model.safetensors").exists():
             pretrain.pretrain(self.base, seed)
         self.shared = self.folder / "shared"
-        run.first_half(run.FIRST_HALF, self._recipe(self.shared), (1, 1), CONSOLE)
-        run.stages(("execute", "probe", "rank"), self._recipe(self.shared), (1, 1), CONSOLE)
+        recipe = self._recipe(self.shared)
+        run.first_half(run.FIRST_HALF, recipe, (1, 1), CONSOLE)
+        make(recipe, "execute", "probe", "rank")
 
-    def _recipe(self, output: Path, *settings: str) -> Any:
-        fixed = (f"problems={self.data}/train.jsonl", f"sampling.model={self.base}")
+    def _recipe(self, output: Path, *settings: str) -> Recipe:
+        fixed = (
+            f"problems={self.data}/train.jsonl",
+            f"sampling.model={self.base}",
+            "shard_size=500",
+        )
         return load_recipe(HERE / "build.yaml", [*fixed, f"output={output}", *settings])
 
     def result(self, variant: Variant | None) -> Row:
@@ -134,7 +140,7 @@ class Seed:
         if not file.exists():
             started = time.monotonic()
             made = (
-                self._solved(self.base, folder) if variant is None else self._made(variant, folder)
+                self._solved(self.base, folder) if variant is None else self.made(variant, folder)
             )
             made["seconds"] = time.monotonic() - started
             with replacing(file) as out:
@@ -142,31 +148,36 @@ class Seed:
         found: Row = json.loads(file.read_text())
         return found
 
-    def _made(self, variant: Variant, folder: Path) -> Row:
+    def made(self, variant: Variant, folder: Path, keep: bool = False) -> Row:
+        """Pairs, training and evaluation of a variant; `keep`s the model, if asked."""
         dataset = self._dataset(variant, folder)
+        if dataset is None:  # nothing to learn from: the model stays what it was
+            return self.result(None) | {"pairs": 0, "right": []}
         train(variant, self.base, dataset, folder / "model")
         found = self._solved(folder / "model", folder)
         found |= {"pairs": _lines(dataset / "dpo" / "train.jsonl")}
         found["right"] = self._right(variant, dataset)
         if variant.speed:
             found["speedup"] = self._speedup(folder)
-        shutil.rmtree(folder / "model")
+        if not keep:
+            shutil.rmtree(folder / "model")
         return found
 
-    def _dataset(self, variant: Variant, folder: Path) -> Path:
-        """Pairs of a variant; executions are those of the seed, where they are the same."""
-        recipe = self._recipe(folder / "build", *variant.build)
-        if (variant.solutions, variant.tests) != (15, 15):
-            file = folder / "candidates.jsonl"
-            _cut(self.shared / "generated" / "candidates.jsonl", file, variant)
-            cut = [*variant.build, "problems=null", f"candidates={file}"]
-            recipe = self._recipe(folder / "build", *cut)
-        elif not recipe.output.exists():
-            same = ("problems", "generated", "candidates", "executions", "probes", "scores")
-            for name in same:
+    def _dataset(self, variant: Variant, folder: Path) -> Path | None:
+        """Pairs of a variant, if any; executions are those of the seed, where they are the same."""
+        file = self.shared / "generated" / "candidates.jsonl"
+        whole = (variant.solutions, variant.tests) == (15, 15)
+        if not whole:
+            file = _cut(file, folder / "candidates.jsonl", variant)
+        settings = (*variant.build, "problems={}", f"candidates={file}")
+        recipe = self._recipe(folder / "build", *settings)
+        if whole and not recipe.output.exists():
+            for name in ("candidates", "executions", "probes", "scores"):
                 shutil.copytree(self.shared / name, recipe.output / name)
-            shutil.copy2(self.shared / "samples.sqlite", recipe.output)
-        run.build(recipe, (1, 1), Console(quiet=True))
+        make(recipe, *pipeline.STAGES)
+        if not any(row["pairs"] for row in read_rows(recipe.output, "pairs")):
+            return None
+        export.export(recipe)
         dataset: Path = recipe.output / "dataset"
         if variant.share < 1:
             _keep_share(dataset, variant.share)
@@ -227,6 +238,15 @@ class Seed:
         return found
 
 
+def make(recipe: Recipe, *stages: str) -> None:
+    """Run stages here: starting workers takes longer than so few problems do."""
+    candidates.ingest(recipe)
+    for name in stages:
+        stage = pipeline.STAGES[name]
+        if not pipeline.is_finished(stage, recipe, 0):
+            pipeline.make_shard(name, recipe, 0, lambda: None)
+
+
 def _name(variant: Variant) -> str:
     """A folder name that says what the variant is."""
     text = repr(variant)
@@ -234,7 +254,7 @@ def _name(variant: Variant) -> str:
     return "".join(kept).strip("-").replace("--", "-")[:200]
 
 
-def _cut(source: Path, target: Path, variant: Variant) -> None:
+def _cut(source: Path, target: Path, variant: Variant) -> Path:
     """The first solutions and tests of every problem."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with open(target, "w") as out:
@@ -244,6 +264,7 @@ def _cut(source: Path, target: Path, variant: Variant) -> None:
                 row[name] = row[name][: variant.solutions]
             row["tests"] = row["tests"][: variant.tests]
             out.write(json.dumps(row) + "\n")
+    return target
 
 
 def _keep_share(dataset: Path, share: float) -> None:
@@ -266,7 +287,7 @@ def train(variant: Variant, base: Path, dataset: Path, out: Path) -> None:
     names = {"model_name_or_path": base, "dataset_name": dataset, "output_dir": out}
     settings = [f"{name}={value}" for name, value in names.items()]
     paths = [TRL / f"{variant.method}.yaml", HERE / "train.yaml"]
-    recipe = training.load(paths, [*settings, "disable_tqdm=true", *variant.train])
+    recipe = training.load(paths, [*settings, *QUIETLY, *variant.train])
     out.mkdir(parents=True)
     training.write(recipe, out / "train.yaml")
     script = importlib.import_module(f"trl.scripts.{variant.method}")
@@ -298,12 +319,16 @@ def interval(
     return float(statistic(table)), float(low), float(high)
 
 
-def summarise(seeds: list[Seed]) -> tuple[np.ndarray, dict[str, dict[str, Row]]]:
+def summarise(
+    seeds: list[Seed], finished: list[Variant]
+) -> tuple[np.ndarray, dict[str, dict[str, Row]]]:
     """Held-out shares of the base models [seeds, exercises]; group -> variant -> its figures."""
     base = np.array([seed.result(None)["solved"] for seed in seeds])
     found: dict[str, dict[str, Row]] = {}
     for group, members in GROUPS.items():
         for name, variant in members.items():
+            if variant not in finished:
+                continue
             results = [seed.result(variant) for seed in seeds]
             found.setdefault(group, {})[name] = _figures(results, base)
     return base, found
@@ -357,15 +382,26 @@ def _line(name: str, figures: Row, speed: bool) -> str:
     right = "" if figures["right"] is None else f"{100 * figures['right']:.0f}"
     cells = [name, f"{figures['pairs']:.0f}", right, _percent(figures["pass"])]
     cells.append(_percent(figures["gain"], "+"))
-    if speed:
+    if "speedup" in figures:
         cells.append("{:.2f}\u00d7 [{:.2f}, {:.2f}]".format(*figures["speedup"]))
         cells += [f"{100 * figures[one]:.0f} %" for one in ("optimised", "slowed")]
+    elif speed:
+        cells += [""] * 3
     return f"| {' | '.join(cells)} |"
 
 
 def _percent(value: tuple[float, float, float], sign: str = "") -> str:
     middle, low, high = (f"{100 * part:{sign}.1f}" for part in value)
     return f"{middle} [{low}, {high}]"
+
+
+def write(seeds: list[Seed], finished: list[Variant], docs: Path) -> None:
+    """The page and its picture, of the variants that all seeds have."""
+    base, found = summarise(seeds, finished)
+    shown = {title: {n: f["pass"] for n, f in some.items()} for title, some in found.items()}
+    figures.ablations(shown, interval(base), docs / "experiments.png")
+    head = (HERE / "experiments-head.md").read_text()
+    (docs / "experiments.md").write_text(head + page(base, found))
 
 
 def main() -> None:
@@ -378,20 +414,16 @@ def main() -> None:
     if not data.exists():
         world.write(data)
     seeds = [Seed(arguments.folder, data, seed) for seed in range(arguments.seeds)]
-    wanted = [None, *variants()]
-    for variant in wanted:  # seed by seed, so that what is finished is finished for all
+    finished: list[Variant] = []
+    for variant in (None, *variants()):
         for seed in seeds:
             found = seed.result(variant)
             name = "base model" if variant is None else _name(variant)
             CONSOLE.print(f"{seed.folder.name} {name}: {np.mean(found['solved']):.3f}")
-    base, found = summarise(seeds)
-    figures.ablations(
-        {group: {n: f["pass"] for n, f in members.items()} for group, members in found.items()},
-        interval(base), arguments.docs / "experiments.png",
-    )  # fmt: skip
-    head = (HERE / "experiments-head.md").read_text()
-    (arguments.docs / "experiments.md").write_text(head + page(base, found))
-    CONSOLE.print(page(base, found), markup=False)
+        if variant:
+            finished.append(variant)
+            write(seeds, finished, arguments.docs)
+    CONSOLE.print((arguments.docs / "experiments.md").read_text(), markup=False)
 
 
 if __name__ == "__main__":

@@ -80,10 +80,11 @@ def batches(tokenizer: Any, seed: int) -> Iterator[dict[str, Any]]:
         rows.sort(key=lambda row: len(row[0]) + len(row[1]))
         groups = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
         chance.shuffle(groups)
-        yield from (_collate(group, tokenizer.pad_token_id) for group in groups)
+        yield from (collate(group, tokenizer.pad_token_id) for group in groups)
 
 
-def _collate(rows: list[tuple[list[int], list[int]]], pad: int) -> dict[str, Any]:
+def collate(rows: list[tuple[list[int], list[int]]], pad: int) -> dict[str, Any]:
+    """A batch of (asked, said) tokens."""
     import torch
 
     width = max(len(asked) + len(said) for asked, said in rows)

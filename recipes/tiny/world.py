@@ -316,13 +316,13 @@ def rows(which: str, limit: int | None = None) -> Iterator[dict[str, object]]:
             yield row | {"prompt": OPENINGS["solutions"] + exercise.prompt} | right
 
 
-SIZES = {"train": 150, "dev": 60, "heldout": 120}
+SIZES = {"train": 190, "dev": 60, "heldout": 120}
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, sizes: dict[str, int] = SIZES) -> None:
     """`train.jsonl`, `dev.jsonl` and `heldout.jsonl`."""
     folder.mkdir(parents=True, exist_ok=True)
-    for which, size in SIZES.items():
+    for which, size in sizes.items():
         lines = [json.dumps(row) + "\n" for row in rows(which, size)]
         (folder / f"{which}.jsonl").write_text("".join(lines))
         print(f"{folder / which}.jsonl: {len(lines)} exercises")

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from codedpo_plugin import check, training
+from codedpo_plugin import check, curves, training
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Recipe
 
@@ -76,6 +76,7 @@ def test_recipe_trains_on_a_built_dataset(
     assert len(losses) == 2
     assert all(0 < loss < 20 for loss in losses)
     assert (tmp_path / "out" / "model.safetensors").exists()
+    assert {"rewards/chosen", "rewards/rejected"} <= set(curves.read(tmp_path / "out").series)
 
 
 def test_a_recipe_is_built_and_then_reused(built: Recipe, model: Path, tmp_path: Path) -> None:

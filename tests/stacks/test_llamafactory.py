@@ -10,7 +10,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from codedpo_plugin import check, training
+from codedpo_plugin import check, curves, training
 from codedpo_plugin.recipe import Recipe
 
 pytest.importorskip("llamafactory", reason="make test-llamafactory")
@@ -47,6 +47,7 @@ def test_recipe_trains_on_a_built_dataset(
     losses = [entry["loss"] for entry in state["log_history"] if "loss" in entry]
     assert len(losses) == 2
     assert all(0 < loss < 20 for loss in losses)
+    assert {"rewards/chosen", "rewards/rejected"} <= set(curves.read(tmp_path / "out").series)
 
 
 def test_check_holds_the_named_template_against_the_models(built: Recipe, tmp_path: Path) -> None:

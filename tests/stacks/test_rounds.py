@@ -28,7 +28,7 @@ output: unused
 sampling: {{backend: transformers, temperature: 1.0, max_tokens: 96}}
 generate: {{solutions: {{n: 12}}, tests: {{n: 4}}}}
 score: {{rankers: {{self_validation: {{}}}}}}
-pairs: {{selection: worst, min_confidence: 0}}
+pairs: {{selection: worst, min_confidence: 0, efficiency: false}}
 export: {{test_fraction: 0}}
 decontaminate: {{benchmarks: []}}
 workers: 1
