@@ -26,7 +26,8 @@ def main(recipe: Path) -> None:
     """Start both nodes, build, kill, report."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(24)}
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "300"}
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+    os.environ |= {"RAY_raylet_start_wait_time_s": "300"}
     temporary = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # paths of sockets must be short
     ray = str(Path(sys.executable).with_name("ray"))
     head = ["--head", f"--port={PORT}", f"--temp-dir={temporary}", "--include-dashboard=false"]
