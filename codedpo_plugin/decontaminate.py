@@ -183,10 +183,10 @@ def _bold(call: str) -> list[str]:
         lambda text: f"Of {text}, 3!",
         lambda text: f"{text} {text[::-1]}",
     ]
-    return [ast.unparse(_Texts(change).visit(ast.parse(call))) for change in changes]
+    return [ast.unparse(_ChangedTexts(change).visit(ast.parse(call))) for change in changes]
 
 
-class _Texts(ast.NodeTransformer):
+class _ChangedTexts(ast.NodeTransformer):
     def __init__(self, change: Callable[[str], str]) -> None:
         self.change = change
 
