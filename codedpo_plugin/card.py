@@ -34,8 +34,9 @@ def _chunk_size(folder: Path) -> int:
     built again, or another run's, would be the one that was loaded first.
     """
     digest = hashlib.sha256()
-    for file in sorted(folder.glob("*.jsonl")):
-        digest.update(file.read_bytes())
+    for path in sorted(folder.glob("*.jsonl")):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
     return (10 << 20) + int.from_bytes(digest.digest()[:3])
 
 
