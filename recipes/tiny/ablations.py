@@ -335,7 +335,8 @@ def summarise(
                 continue
             results = [seed.result(variant) for seed in seeds]
             found.setdefault(group, {})[name] = _figures(results, base)
-    return base, found
+    # A variant alone compares with nothing.
+    return base, {group: members for group, members in found.items() if len(members) > 1}
 
 
 def _figures(results: list[Row], base: np.ndarray) -> Row:
@@ -405,7 +406,18 @@ def write(seeds: list[Seed], finished: list[Variant], docs: Path) -> None:
     shown = {title: {n: f["pass"] for n, f in some.items()} for title, some in found.items()}
     figures.ablations(shown, interval(base), docs / "experiments.png")
     head = (HERE / "experiments-head.md").read_text()
-    (docs / "experiments.md").write_text(head + page(base, found))
+    (docs / "experiments.md").write_text(head + page(base, found) + _missing(finished))
+
+
+def _missing(finished: list[Variant]) -> str:
+    """Which variants are not made yet."""
+    names = [
+        f"{group}: {name}"
+        for group, members in GROUPS.items()
+        for name, variant in members.items()
+        if variant not in finished
+    ]
+    return f"\nNot run yet: {'; '.join(names)}.\n" if names else ""
 
 
 def main() -> None:
