@@ -91,6 +91,7 @@ def test_text_comes_back_as_it_was_and_a_dialogue_is_what_was_learnt() -> None:
         assert both == tokenizer(asked)["input_ids"] + tokens + [tokenizer.eos_token_id]
 
 
+@pytest.mark.launch
 def test_training_on_its_own_samples_makes_it_better(seed: ablations.Seed, tmp_path: Path) -> None:
     before = seed.result(None)
     after = seed.made(ablations.Variant(ablations.CORRECTNESS), tmp_path, keep=True)
