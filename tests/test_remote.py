@@ -38,7 +38,7 @@ def test_a_build_in_an_object_store(built: Recipe, tmp_path: Path) -> None:
     file.write_text(text + "execute: {seconds: 0.5}\nshard_size: 2\nworkers: 1\n")
     done = command("build", str(file))
     assert done.returncode == 0, done.stderr
-    local = load_recipe(file).model_copy(update={"output": tmp_path / "run"})
+    local = built.model_copy(update={"output": tmp_path / "run"})
     assert rows_of(local) == rows_of(built)
     ours, theirs = (
         {path.relative_to(run) for path in (run / "dataset").rglob("*")}
