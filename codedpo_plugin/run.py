@@ -122,13 +122,13 @@ def finish(recipe: Recipe, seconds: dict[str, float], console: Console) -> None:
     dataset = recipe.output / export.FOLDER
     with State(recipe.output, export.FOLDER, (1, 1)):
         remove_leftovers(recipe.output)
+        more = recipe.output / "more.jsonl"  # first: it is wanted most where no pair was found
+        unsettled = settle.write_more(_settled(recipe), more, *_asked(recipe))
         counts = export.export(recipe, console)
         with Sandbox() as sandbox:
             layers = sandbox.layers
         summary = report.summarise(recipe, counts, seconds, layers, console)
         path = page.write(recipe, summary)
-        more = recipe.output / "more.jsonl"
-        unsettled = settle.write_more(_settled(recipe), more, *_asked(recipe))
     tables.print_tables(summary, console)
     console.print(f"\nreport   {path}\ndataset  {dataset}", markup=False)
     if unsettled:

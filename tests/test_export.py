@@ -140,6 +140,7 @@ def test_no_pair_has_two_equal_texts(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [SIGN | {"responses": same}])
     with pytest.raises(InputError, match="no problem gave a pair"):
         run.build(recipe, (1, 1), Console(quiet=True))
+    assert (recipe.output / "more.jsonl").exists()  # what would help is told all the same
 
 
 def test_a_failed_export_keeps_the_old_dataset(built: Recipe) -> None:

@@ -20,14 +20,14 @@ CHANCE = random.Random(0)
 
 @pytest.fixture(scope="module")
 def seed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ablations.Seed]:
-    """A base model that has had a third of its pretraining, with samples of 40 exercises."""
+    """A base model that has had two thirds of its pretraining, with samples of 60 exercises."""
     import torch
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("tiny")
-    world.write(folder / "data", {"train": 24, "heldout": 30})
-    pretrain.pretrain(folder / "seed0" / "base", seed=0, steps=400)
+    world.write(folder / "data", {"train": 60, "heldout": 30})
+    pretrain.pretrain(folder / "seed0" / "base", seed=0, steps=800)
     yield ablations.Seed(folder, folder / "data", 0)
     torch.set_num_threads(threads)
 
@@ -91,7 +91,6 @@ def test_text_comes_back_as_it_was_and_a_dialogue_is_what_was_learnt() -> None:
         assert both == tokenizer(asked)["input_ids"] + tokens + [tokenizer.eos_token_id]
 
 
-@pytest.mark.launch
 def test_training_on_its_own_samples_makes_it_better(seed: ablations.Seed, tmp_path: Path) -> None:
     before = seed.result(None)
     after = seed.made(ablations.Variant(ablations.CORRECTNESS), tmp_path, keep=True)

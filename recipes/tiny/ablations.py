@@ -404,7 +404,8 @@ def write(seeds: list[Seed], finished: list[Variant], docs: Path) -> None:
     """The page and its picture, of the variants that all seeds have."""
     base, found = summarise(seeds, finished)
     shown = {title: {n: f["pass"] for n, f in some.items()} for title, some in found.items()}
-    figures.ablations(shown, interval(base), docs / "experiments.png")
+    if shown:
+        figures.ablations(shown, interval(base), docs / "experiments.png")
     head = (HERE / "experiments-head.md").read_text()
     (docs / "experiments.md").write_text(head + page(base, found) + _missing(finished))
 
