@@ -90,8 +90,10 @@ def ablations(groups: Mapping[str, Mapping[str, Interval]], base: Interval, out:
                 _bar(axes, place, value, AFTER)
             axes.axhline(100 * base[0], color=REJECTED, label="base model")
             axes.set_xticks(range(len(variants)), list(variants), fontsize=8)
-            axes.set_title(f"{title}: held-out pass@1, %")
-            axes.legend(frameon=False, loc="lower right")
+            axes.set_title(title)
+            axes.set_ylabel("held-out pass@1, %")
+            axes.set_ylim(0, 100)
+        grid[0].legend(frameon=False, loc="upper left")
         for axes in grid[len(groups) :]:
             axes.set_visible(False)
         figure.savefig(out, format="png", dpi=130)
