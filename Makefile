@@ -16,7 +16,7 @@ install-dev: .venv/installed-dev
 
 .venv/installed-dev: .venv/installed
 	.venv/bin/pip install --quiet $(TORCH)
-	.venv/bin/pip install --quiet --editable '.[dev,sample,deepspeed]'
+	.venv/bin/pip install --quiet --editable '.[dev,sample,deepspeed,remote,slurm]'
 	touch $@
 
 quickstart: install-dev  ## the whole loop: a tiny coder improves itself; under ten minutes on two cores
