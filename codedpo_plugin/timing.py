@@ -101,14 +101,18 @@ def compare(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def log_ratio_of(slow: np.ndarray, fast: np.ndarray) -> tuple[float, float]:
-    """ln(slow / fast) of paired samples [rounds]: the median, and its standard error.
+    """ln(slow / fast) of paired samples [rounds]: the median, and its standard error."""
+    return median_of(np.log(slow) - np.log(fast))
+
+
+def median_of(values: np.ndarray) -> tuple[float, float]:
+    """The median of values [rounds], and its standard error.
 
     1.2533 x 1.4826 x MAD / sqrt(rounds): that of a median of nearly normal values.
     """
-    ratios = np.log(slow) - np.log(fast)
-    middle = float(np.median(ratios))
-    deviation = float(np.median(np.abs(ratios - middle)))
-    return middle, 1.2533 * 1.4826 * deviation / math.sqrt(len(ratios))
+    middle = float(np.median(values))
+    deviation = float(np.median(np.abs(values - middle)))
+    return middle, 1.2533 * 1.4826 * deviation / math.sqrt(len(values))
 
 
 def enlarge(calls: list[str], programs: list[str], sandbox: Sandbox) -> list[str]:

@@ -29,7 +29,7 @@ from codedpo_plugin.cores import own_core
 from codedpo_plugin.programs import keeps_state, normalised
 from codedpo_plugin.sandbox.client import Limits, Sandbox
 from codedpo_plugin.shards import Row, key_of
-from codedpo_plugin.timing import enlarge, worth_a_pair
+from codedpo_plugin.timing import enlarge, median_of, worth_a_pair
 
 FILE = "speedups.jsonl"
 RATIO = 1.10
@@ -215,17 +215,10 @@ def _run(raced: _Raced, calls: list[str], protocol: Protocol, sandbox: Sandbox) 
         logs = np.log(samples)
         before, after = (middle(logs[:, side], axis=1) for side in (raced.before, raced.after))
         run = _Run(before, after, logs[:, 0], logs[:, -1])
-        if len(rounds) >= protocol.min_rounds and _clear(*_middle(before - after)):
+        if len(rounds) >= protocol.min_rounds and _clear(*median_of(before - after)):
             break
     race.end()
     return run
-
-
-def _middle(ratios: np.ndarray) -> tuple[float, float]:
-    """Median of logarithms over rounds, and its standard error (as in `timing.log_ratio_of`)."""
-    middle = float(np.median(ratios))
-    deviation = float(np.median(np.abs(ratios - middle)))
-    return middle, 1.2533 * 1.4826 * deviation / math.sqrt(len(ratios))
 
 
 def _clear(log_speedup: float, error: float) -> bool:
@@ -235,8 +228,8 @@ def _clear(log_speedup: float, error: float) -> bool:
 
 
 def _row(runs: list[_Run], programs: int, inputs: int) -> Row:
-    middles = [_middle(run.before - run.after) for run in runs]
-    controls = [_middle(run.original - run.copy) for run in runs]
+    middles = [median_of(run.before - run.after) for run in runs]
+    controls = [median_of(run.original - run.copy) for run in runs]
     log_speedup, error = _over_runs(middles)
     control, control_error = _over_runs(controls)
     return {
