@@ -43,6 +43,8 @@ class Cell:
         self.values = request.get("values", ())
         self.claim = _compiled(request["claim"], "eval") if "claim" in request else None
         self.snippet = _compiled(request["snippet"], "exec") if "snippet" in request else None
+        self.binds: frozenset[str] = frozenset()
+        """Names to remove after the snippet, so that others can follow it in this leaf."""
         self.function = request.get("function", "")
         self.arguments: bytes | None = request.get("arguments")
         self.digest = request.get("digest", False)
@@ -114,7 +116,11 @@ def run(cell: Cell, namespace: dict[str, Any]) -> bytes:
         for name in cell.names:
             namespace[name] = __import__(name)
         return DONE if eval(_checked(cell.claim), namespace) else FALSE
-    exec(_checked(cell.snippet), namespace)
+    try:
+        exec(_checked(cell.snippet), namespace)
+    finally:
+        for name in cell.binds:
+            namespace.pop(name, None)
     return DONE
 
 

@@ -14,6 +14,7 @@ This file is imported by the zygote: it must need nothing but the standard libra
 import opcode
 import sys
 import types
+from typing import TypeGuard
 
 _MODULE_LEVEL = frozenset(
     "BINARY_OP BINARY_SUBSCR BUILD_TUPLE CACHE CALL_INTRINSIC_1 EXTENDED_ARG IMPORT_FROM "
@@ -32,6 +33,8 @@ _MODULES = frozenset(
 )
 
 _IMPORT_NAME = opcode.opmap["IMPORT_NAME"]
+_BINDS = frozenset([opcode.opmap["STORE_NAME"], opcode.opmap["DELETE_NAME"]])
+_STARS = frozenset(["IMPORT_STAR", "CALL_INTRINSIC_1"])  # bind names that are not in the code
 
 _NAMES = frozenset(
     "breakpoint compile delattr eval exec exit getattr globals help input locals open quit "
@@ -49,7 +52,7 @@ def is_pure(code: types.CodeType) -> bool:
     if not opcodes <= _MODULE_LEVEL or not _is_harmless(code):
         return False
     # An object of a class made by `type` can have `copy` set any attribute of any object.
-    return not {"copy", "type"} <= _all_names(code)
+    return not {"copy", "type"} <= all_names(code)
 
 
 def is_inert(code: types.CodeType) -> bool:
@@ -68,9 +71,27 @@ def are_pure_calls(codes: list[types.CodeType | Exception]) -> bool:
     return bool(codes) and all(isinstance(c, types.CodeType) and _is_pure_call(c) for c in codes)
 
 
+def is_pure_snippet(code: types.CodeType | Exception | None) -> TypeGuard[types.CodeType]:
+    """Whether a test that is run whole keeps no state but the names that it binds (see
+    `bound_names`), if what it calls keeps none.
+    """
+    if not isinstance(code, types.CodeType) or len(code.co_names) > 256:
+        return False
+    opcodes = {opcode.opname[number] for number in code.co_code[::2]}
+    if opcodes & _STARS or "type" in all_names(code):
+        return False
+    return _is_harmless(code)
+
+
+def bound_names(code: types.CodeType) -> frozenset[str]:
+    """Names that a module of at most 256 names binds, or deletes, when it is run."""
+    pairs = zip(code.co_code[::2], code.co_code[1::2], strict=True)
+    return frozenset(code.co_names[index] for number, index in pairs if number in _BINDS)
+
+
 def _is_pure_call(code: types.CodeType) -> bool:
     binds = any(opcode.opname[number] == "STORE_NAME" for number in code.co_code[::2])
-    return not binds and "type" not in _all_names(code) and _is_harmless(code)
+    return not binds and "type" not in all_names(code) and _is_harmless(code)
 
 
 def _is_harmless(code: types.CodeType) -> bool:
@@ -91,8 +112,9 @@ def _imports_harmless(code: types.CodeType) -> bool:
     return names <= _MODULES and len(code.co_names) <= 256
 
 
-def _all_names(code: types.CodeType) -> set[str]:
-    return set(code.co_names).union(*map(_all_names, _nested(code)))
+def all_names(code: types.CodeType) -> set[str]:
+    """Names of globals, attributes and modules that code uses, nested code included."""
+    return set(code.co_names).union(*map(all_names, _nested(code)))
 
 
 def _nested(code: types.CodeType) -> list[types.CodeType]:

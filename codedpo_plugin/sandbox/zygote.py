@@ -12,6 +12,7 @@ Run as a program by `codedpo_plugin.sandbox.client`, never imported. Three kinds
 Leaves are run by `leaves.py`, or by `_leaf.c`, which does the same at less cost.
 """
 
+import contextlib
 import gc
 import importlib
 import itertools
@@ -24,7 +25,7 @@ import struct
 import sys
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")))
@@ -58,6 +59,13 @@ _PRELOAD = (
     "bisect", "collections", "copy", "datetime", "functools", "heapq", "itertools", "math",
     "operator", "random", "re", "string", "typing",
 )  # fmt: skip
+
+# Imported by a row process whose programs name them: in each leaf it would cost more than the fork.
+_ON_DEMAND = frozenset(
+    "array base64 calendar cmath csv dataclasses decimal difflib fractions hashlib inspect json "
+    "numbers pprint statistics struct textwrap traceback unicodedata urllib.parse uuid zlib "
+    "zoneinfo".split()
+)
 
 
 def main() -> None:
@@ -180,33 +188,46 @@ def _carry_out(request: dict[str, Any], leaves: Leaves | NativeLeaves, share: st
     row = _Row(leaves)
     programs = [_limited(_compiled, source) for source in request["programs"]]
     cells = [_limited(Cell, cell) for cell in request["cells"]]
-    pure = [
-        n
-        for n, cell in enumerate(cells)
-        if cell.arguments is not None or purity.are_pure_calls(cell.calls)
-    ]
+    pure = [n for n, cell in enumerate(cells) if _is_pure(cell)]
     together: list[Job] = []
     for index, program in enumerate(programs):
         if isinstance(program, bytes):
             row.reply([(index, n) for n in range(len(cells))], BAD_SOURCE, program)
         elif share == "proved" and purity.is_pure(program):
-            together += [(index, n) for n in pure]
+            names = purity.all_names(program)
+            together += [(index, n) for n in pure if names.isdisjoint(cells[n].binds)]
     row.run(programs, cells, together, len(together))
-    shared = {program for program, _ in together}
-    others = [n for n in range(len(cells)) if n not in set(pure)]
+    shared = set(together)
     alone = [
         (index, n)
         for index, program in enumerate(programs)
         if isinstance(program, types.CodeType)
-        for n in (others if index in shared else range(len(cells)))
+        for n in range(len(cells))
+        if (index, n) not in shared
     ]
     if share == "solution":
         for _, group in itertools.groupby(alone, key=lambda job: job[0]):
             jobs = list(group)
             row.run(programs, cells, jobs, len(jobs))
     elif alone:
+        _import_what_is_named(programs[index] for index in {index for index, _ in alone})
         row.run_alone(programs, cells, alone)
     return len(alone)
+
+
+def _import_what_is_named(programs: Iterable[types.CodeType]) -> None:
+    """Import modules of the standard library that programs name, most likely to import them."""
+    for name in _ON_DEMAND & set[str]().union(*map(purity.all_names, programs)):
+        with contextlib.suppress(Exception):
+            __import__(name)
+
+
+def _is_pure(cell: Cell) -> bool:
+    """Whether a cell leaves nothing behind, where the program keeps no state."""
+    if purity.is_pure_snippet(cell.snippet):
+        cell.binds = purity.bound_names(cell.snippet)
+        return True
+    return cell.arguments is not None or purity.are_pure_calls(cell.calls)
 
 
 def _limited(compiled: Callable[[Any], Any], source: Any) -> Any:

@@ -317,3 +317,32 @@ NUMPY = (
     "assert list(f([1, 2])) == [1, 3]",
     "assert (f([1, 2]) == [1, 3]).all()",
 )
+
+# A test that is run whole, and one that would tell, if the first had left something behind it.
+READS_A_NAME = "n = 0\ndef f(x): return (n, sum([x, 1]))"
+LEAVES_A_NAME = {
+    "assignment": ("k = 7\nassert k", "k"),
+    "augmented": ("k = 7\nk += 1\nassert k == 8", "k"),
+    "loop": ("for k in range(3): assert f(k)", "k"),
+    "walrus": ("assert (k := f(1))", "k"),
+    "walrus in a comprehension": ("assert [k := 1 for _ in 'ab']", "k"),
+    "unpacking": ("k, *j = [1, 2, 3]\nassert j", "k"),
+    "function": ("def k(x, seen=[]): return seen\nassert f(1)", "k"),
+    "class": ("class k: pass\nassert f(1)", "k"),
+    "import": ("import math as k\nassert f(1)", "k"),
+    "star import": ("from math import *\nassert f(1)", "tau"),
+    "annotation": ("k: int = 3\nassert f(1)", "k"),
+    "match": ("match [1, 2]:\n case [k, *_]: assert f(k)", "k"),
+    "global statement": ("def g():\n global k\n k = 1\ng()\nassert k", "k"),
+    "when it fails": ("k = 7\nassert not k", "k"),
+    "when it raises": ("k = 7\n1 / 0", "k"),
+    "handler": ("try: 1 / 0\nexcept ZeroDivisionError as k: j = k\nassert f(1)", "j"),
+}
+CHANGES_A_NAME = {  # of the solution, or of the language
+    "its global": "n = 5\nassert f(1) == (5, 2)",
+    "its function": "f = None\nassert f is None",
+    "deletes its function": "del f\nassert True",
+    "a built-in function": "sum = max\nassert f(1) == (0, 1)",
+    "by import": "import math as n\nassert f(1)[0] is n",
+    "by a loop": "for n in range(3): assert f(1)[0] == n",
+}

@@ -23,7 +23,15 @@ from typing import Any
 
 import pytest
 from cases import ALSO_HONEST, CASES, HONEST, NEIGHBOUR, NEIGHBOUR_TESTS, TEST, Case, fill
-from programs import CALLS, HONEST_BUT_ODD, KEEPS_STATE, NUMPY
+from programs import (
+    CALLS,
+    CHANGES_A_NAME,
+    HONEST_BUT_ODD,
+    KEEPS_STATE,
+    LEAVES_A_NAME,
+    NUMPY,
+    READS_A_NAME,
+)
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only rlimits hold off Linux")
 
@@ -387,3 +395,19 @@ def test_state_never_reaches_another_test(state: dict[str, tuple[Any, ...]], nam
     assert shared == alone
     if name in KEEPS_STATE and alone[1][0] is not None:
         assert alone[1][0] == alone[1][1] == alone[1][3], "the same call, another value"
+
+
+@pytest.mark.parametrize("name", LEAVES_A_NAME)
+def test_names_of_a_test_are_gone_after_it(harness: Harness, name: str) -> None:
+    test, left = LEAVES_A_NAME[name]
+    tells = f"try: {left}\nexcept NameError: pass\nelse: raise ValueError('is there')"
+    answer = harness.run([READS_A_NAME], [test, tells, "assert f(1) == (0, 2)"])
+    expected = {"when it fails": "failed", "when it raises": "error"}.get(name, "passed")
+    assert answer["result"]["outcomes"] == [[expected, "passed", "passed"]], answer
+
+
+@pytest.mark.parametrize("name", CHANGES_A_NAME)
+def test_a_test_may_change_what_the_solution_sees(harness: Harness, name: str) -> None:
+    tests = ["assert f(0) == (0, 1)", CHANGES_A_NAME[name], "assert f(1) == (0, 2)"]
+    answer = harness.run([READS_A_NAME], tests)
+    assert answer["result"]["outcomes"] == [["passed"] * 3], answer
