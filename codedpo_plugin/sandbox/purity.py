@@ -16,25 +16,35 @@ import sys
 import types
 from typing import TypeGuard
 
-_MODULE_LEVEL = frozenset(
+
+def _opcodes(names: str) -> frozenset[int]:
+    """Numbers of those opcodes that this Python has."""
+    return frozenset(opcode.opmap[name] for name in names.split() if name in opcode.opmap)
+
+
+_MODULE_LEVEL = _opcodes(
     "BINARY_OP BINARY_SUBSCR BUILD_TUPLE CACHE CALL_INTRINSIC_1 EXTENDED_ARG IMPORT_FROM "
     "IMPORT_NAME IMPORT_STAR LOAD_CONST LOAD_NAME LOAD_SMALL_INT MAKE_FUNCTION NOP POP_TOP "
-    "PUSH_NULL RESUME RETURN_CONST RETURN_VALUE SET_FUNCTION_ATTRIBUTE STORE_NAME".split()
+    "PUSH_NULL RESUME RETURN_CONST RETURN_VALUE SET_FUNCTION_ATTRIBUTE STORE_NAME"
 )
 
-_COSTLY = frozenset(["BINARY_OP"])  # 9**9**9
+_COSTLY = _opcodes("BINARY_OP")  # 9**9**9
 
 # MATCH_CLASS reads attributes whose names are no names of the code.
-_STORES = frozenset("STORE_GLOBAL DELETE_GLOBAL STORE_ATTR DELETE_ATTR MATCH_CLASS".split())
+_STORES = frozenset(
+    opcode.opmap[name]  # every Python must have these
+    for name in ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_ATTR", "DELETE_ATTR", "MATCH_CLASS")
+)
 
 _MODULES = frozenset(
     "bisect collections collections.abc copy datetime fractions functools heapq itertools math "
     "operator re string typing".split()
 )
 
-_IMPORT_NAME = opcode.opmap["IMPORT_NAME"]
-_BINDS = frozenset([opcode.opmap["STORE_NAME"], opcode.opmap["DELETE_NAME"]])
-_STARS = frozenset(["IMPORT_STAR", "CALL_INTRINSIC_1"])  # bind names that are not in the code
+_IMPORT_NAME, _STORE_NAME = opcode.opmap["IMPORT_NAME"], opcode.opmap["STORE_NAME"]
+_HANDLES = frozenset([opcode.opmap["PUSH_EXC_INFO"]])
+_BINDS = _opcodes("STORE_NAME DELETE_NAME")
+_STARS = _opcodes("IMPORT_STAR CALL_INTRINSIC_1")  # bind names that are not in the code
 
 _NAMES = frozenset(
     "breakpoint compile delattr eval exec exit getattr globals help input locals open quit "
@@ -48,7 +58,7 @@ _GENERATORS = 0x20 | 0x80 | 0x200  # flags of code: generator, coroutine, asynch
 
 def is_pure(code: types.CodeType) -> bool:
     """Whether a compiled module keeps no state between calls of its functions."""
-    opcodes = {opcode.opname[number] for number in code.co_code[::2]}
+    opcodes = set(code.co_code[::2])
     if not opcodes <= _MODULE_LEVEL or not _is_harmless(code):
         return False
     # An object of a class made by `type` can have `copy` set any attribute of any object.
@@ -60,10 +70,10 @@ def is_inert(code: types.CodeType) -> bool:
     constants: then it always ends, and can be run once, by a trusted process that forks leaves to
     run the functions, which may be as impure as they like.
     """
-    opcodes = {opcode.opname[number] for number in code.co_code[::2]}
+    opcodes = set(code.co_code[::2])
     if not opcodes <= _MODULE_LEVEL - _COSTLY or any(map(_is_dangerous, code.co_names)):
         return False
-    return "IMPORT_NAME" not in opcodes or _imports_harmless(code)
+    return _IMPORT_NAME not in opcodes or _imports_harmless(code)
 
 
 def are_pure_calls(codes: list[types.CodeType | Exception]) -> bool:
@@ -77,7 +87,7 @@ def is_pure_snippet(code: types.CodeType | Exception | None) -> TypeGuard[types.
     """
     if not isinstance(code, types.CodeType) or len(code.co_names) > 256:
         return False
-    opcodes = {opcode.opname[number] for number in code.co_code[::2]}
+    opcodes = set(code.co_code[::2])
     if opcodes & _STARS or "type" in all_names(code):
         return False
     return _is_harmless(code)
@@ -90,18 +100,18 @@ def bound_names(code: types.CodeType) -> frozenset[str]:
 
 
 def _is_pure_call(code: types.CodeType) -> bool:
-    binds = any(opcode.opname[number] == "STORE_NAME" for number in code.co_code[::2])
+    binds = _STORE_NAME in code.co_code[::2]
     return not binds and "type" not in all_names(code) and _is_harmless(code)
 
 
 def _is_harmless(code: types.CodeType) -> bool:
     """No stores to globals or attributes, and no dangerous names, here or in nested code."""
-    opcodes = {opcode.opname[number] for number in code.co_code[::2]}
+    opcodes = set(code.co_code[::2])
     if opcodes & _STORES or any(_is_dangerous(name) for name in code.co_names):
         return False
-    if "IMPORT_NAME" in opcodes and not _imports_harmless(code):
+    if _IMPORT_NAME in opcodes and not _imports_harmless(code):
         return False
-    if code.co_flags & _GENERATORS and "PUSH_EXC_INFO" in opcodes:
+    if code.co_flags & _GENERATORS and opcodes & _HANDLES:
         return False  # one that is dropped half-way may run on while another test does
     return all(map(_is_harmless, _nested(code)))
 
