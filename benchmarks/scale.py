@@ -97,15 +97,27 @@ def recorded(run: Path) -> dict[str, list[Row]]:
 
 
 def measured(size: int, arguments: argparse.Namespace, template: Any) -> dict[str, Any]:
-    """Step -> wall seconds, CPU seconds of a problem, peak MB of parent and workers."""
+    """Step -> wall seconds, CPU seconds of a problem, peak MB of parent and workers.
+
+    What has been measured is kept beside the run, so that a benchmark that was stopped goes on.
+    """
     file, recipe = recipe_of(size, arguments)
-    steps = {"candidates": watched([sys.executable, "-c", READ, str(file)], size)}
+    kept = file.with_name("steps.json")
+    steps = json.loads(kept.read_text()) if kept.exists() else {}
+
+    def measure(name: str, command: list[str]) -> None:
+        if name not in steps:
+            steps[name] = watched(command, size)
+            kept.write_text(json.dumps(steps, indent=1))
+            print(f"{size:,} {name}: {told(steps[name])}", flush=True)
+
+    measure("candidates", [sys.executable, "-c", READ, str(file)])
     for name in build.STAGES:
         if template and name in SECTION:
             fill(name, recipe, template[SECTION[name]])
         else:
-            steps[name] = watched([*CODEDPO, name, str(file)], size)
-    steps["dataset"] = watched([*CODEDPO, "export", str(file)], size)
+            measure(name, [*CODEDPO, name, str(file)])
+    measure("dataset", [*CODEDPO, "export", str(file)])
     return steps
 
 
