@@ -60,11 +60,11 @@ STAGES = {
     "time": Stage(
         timing.STAGE,
         timing.time_solutions,
-        ("candidates", "executions", "scores"),
+        ("candidates", "executions", "probes", "scores"),
         ("timing", "pairs"),
         lambda _: timing.SCHEMA,
         measures=True,
-        version=2,
+        version=3,
     ),
     "pairs": Stage(
         pairs.STAGE,

@@ -102,7 +102,8 @@ class Timing(Section):
     min_rounds: int = Field(10, ge=3)
     max_rounds: int = Field(40, ge=3)
     """Every solution runs once a round, in random order; rounds go on, five at a time, until it is
-    clear whether the slowest is slower than the fastest by `pairs.min_speed_ratio`."""
+    clear whether the slowest is slower than the fastest by `pairs.min_speed_ratio`. One that is
+    slower by four times that in each of the first three rounds runs no more."""
     enlarge: bool = True
     """Repeat list, tuple and string arguments 20 times where all solutions still agree on the
     value: tests' own inputs are often too small to tell algorithms apart."""

@@ -1,6 +1,6 @@
 """Timing: which of the solutions that pass all credible tests is fast, and how surely (paper, 3.4).
 
-Reads candidates, executions and scores, adds:
+Reads candidates, executions, probes and scores, adds:
 
 | column | type | meaning |
 |---|---|---|
@@ -8,13 +8,17 @@ Reads candidates, executions and scores, adds:
 | `seconds` | K float | median CPU seconds of one pass over the credible tests |
 | `log_ratio` | K float | ln(its time / time of the fastest), median over rounds |
 | `standard_error` | K float | of `log_ratio` |
-| `rounds` | int | rounds taken |
+| `rounds` | int | rounds taken, of those that ran longest |
 | `enlarged` | int | calls whose arguments were enlarged |
 | `twin_log_ratio`, `twin_error` | float or null | the same for a copy of the first: a tie? |
 | `untimed` | str or null | why the problem was not timed |
 
 A machine that is busy, or changes its clock, slows all solutions of a round alike; so times are
 compared within rounds only, as logarithms of ratios, and `seconds` is for people.
+
+A solution that is hopelessly slow leaves after three rounds: most of the time would go to it, and
+nothing that it could still do would change a decision. Its figures are those of its rounds; where
+it is the first, its copy leaves with it, and there is no `twin_log_ratio`.
 """
 
 import math
@@ -27,7 +31,7 @@ from codedpo_plugin.assertions import enlarged, split_test
 from codedpo_plugin.cores import own_core
 from codedpo_plugin.credible import credible_tests, passes, ranked, telling_tests
 from codedpo_plugin.execute import require
-from codedpo_plugin.programs import keeps_state, normalised
+from codedpo_plugin.programs import keeps_state
 from codedpo_plugin.recipe import Recipe, Timing
 from codedpo_plugin.sandbox.client import Limits, Sandbox
 from codedpo_plugin.shards import Row
@@ -49,6 +53,9 @@ SCHEMA = pa.schema(
     ]
 )
 
+_FIRST = 3  # rounds after which those far behind leave ...
+_FAR = 4.0  # ... if each says so many times the least ratio: of programs that are just the least
+# ratio apart, rounds that scatter by as much as 50 % do so in 2 cases of 100,000
 _BATCH = 5  # rounds between two looks at the result
 _LIKELY = 2.0  # standard errors by which a difference must exceed the least ratio
 _SURE = 3.0  # standard errors ...
@@ -88,16 +95,27 @@ def compare(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Speeds relative to the fastest.
 
     Args:
-        samples: CPU seconds, [rounds, K].
+        samples: CPU seconds, [rounds, K]; NaN after a program left. The fastest never leaves.
 
     Returns:
-        ln(time / time of the fastest), median over rounds [K], and its standard error [K].
+        ln(time / time of the fastest), median over its rounds [K], and its standard error [K].
     """
-    logs = np.log(samples)
-    centred = logs - np.median(logs, axis=1, keepdims=True)
-    fastest = int(np.argmin(np.median(centred, axis=0)))
-    pairs = [log_ratio_of(column, samples[:, fastest]) for column in samples.T]
+    fastest = samples[:, _fastest(samples)]
+    pairs = []
+    for column in samples.T:
+        there = np.isfinite(column)
+        pairs.append(log_ratio_of(column[there], fastest[there]))
     return np.array([ratio for ratio, _ in pairs]), np.array([error for _, error in pairs])
+
+
+def _fastest(samples: np.ndarray) -> int:
+    """Which program is fastest, by its median over rounds, of those that ran in all of them."""
+    there = np.flatnonzero(np.isfinite(samples).all(axis=0))
+    if not len(there):
+        return 0
+    logs = np.log(samples[:, there])
+    centred = logs - np.median(logs, axis=1, keepdims=True)
+    return int(there[np.argmin(np.median(centred, axis=0))])
 
 
 def log_ratio_of(slow: np.ndarray, fast: np.ndarray) -> tuple[float, float]:
@@ -145,17 +163,17 @@ def _time_problem(row: Row, sandbox: Sandbox, recipe: Recipe) -> Row:
     larger = enlarge(calls, programs, sandbox) if recipe.timing.enlarge else calls
     ratio = recipe.pairs.min_speed_ratio
     samples = measure([*programs, programs[0]], larger, sandbox, recipe.timing, ratio, twins=1)
-    whole = np.isfinite(samples).all(axis=0) & (samples > 0).all(axis=0)
-    alive = np.flatnonzero(whole[:-1])
+    alive = np.flatnonzero(np.isfinite(samples[0, :-1]))
     if len(alive) < 2:
         return _untimed(row, "fewer than two solutions could be measured")
-    twins = log_ratio_of(samples[:, -1], samples[:, 0]) if whole[[0, -1]].all() else (None, None)
+    first, twin = samples[:, 0], samples[:, -1]
+    twins = log_ratio_of(twin, first) if np.isfinite(first + twin).all() else (None, None)
     samples = samples[:, alive]
     log_ratio, standard_error = compare(samples)
     return {
         "task_id": row["task_id"],
         "timed": [timed[i] for i in alive],
-        "seconds": np.median(samples, axis=0).tolist(),
+        "seconds": np.nanmedian(samples, axis=0).tolist(),
         "log_ratio": log_ratio.tolist(),
         "standard_error": standard_error.tolist(),
         "rounds": len(samples),
@@ -177,11 +195,11 @@ def _worth_timing(row: Row, credible: list[int], recipe: Recipe) -> list[int]:
     if not credible:
         return []
     good: np.ndarray = np.all(passes(row)[:, credible], axis=1)
-    different: dict[str, int] = {}
+    different: dict[int, int] = {}
     for index in ranked(row, recipe):
-        source = row["solutions"][index]
-        if good[index] and not keeps_state(source):
-            different.setdefault(normalised(source), index)
+        program = row["programs"][index]
+        if good[index] and program not in different and not keeps_state(row["solutions"][index]):
+            different[program] = index
     return list(different.values())[: recipe.timing.max_solutions]
 
 
@@ -206,26 +224,61 @@ def measure(
     ratio: float,
     twins: int = 0,
 ) -> np.ndarray:
-    """CPU seconds of one pass over the calls, [rounds, programs]; NaN where a program broke.
+    """CPU seconds of one pass over the calls, [rounds, programs].
+
+    A program that is far behind leaves after `_FIRST` rounds: NaN from there on. One that broke is
+    left out: NaN in all rounds; and if it was the fastest, so are those that left because of it.
 
     Rounds are taken until it is clear whether the slowest program is slower than the fastest by
-    `ratio`, or the limits are reached. The last `twins` programs have no say in it.
+    `ratio`, or the limits are reached. The last `twins` programs are copies of the first: they have
+    no say in it, and leave with it.
     """
     race = sandbox.race(
         programs, calls, sample_seconds=settings.sample_seconds, seconds=settings.seconds
     )
-    rounds: list[list[float | None]] = []
+    racing = len(programs) - twins
+    rounds = race.rounds(_FIRST)
+    samples = _valid(rounds)
+    fastest = _fastest(samples[:, :racing])
+    left = _far_behind(samples, fastest, ratio)
+    left[racing:] = left[0]
+    samples = _without_broken(samples, left, fastest)
     used = 0.0
     while len(rounds) < settings.max_rounds and used < settings.seconds:
-        rounds += race.rounds(min(_BATCH, settings.max_rounds - len(rounds)))
-        samples = np.array(rounds, dtype=float)
+        running = ~left & np.isfinite(samples).all(axis=0)
+        count = min(_BATCH - len(rounds) % _BATCH, settings.max_rounds - len(rounds))
+        rounds += race.rounds(count, running.tolist())
+        samples = _without_broken(_valid(rounds), left, fastest)
         used = float(np.nansum(np.maximum(samples, settings.sample_seconds)))
-        racing = samples[:, : len(programs) - twins]
-        alive = racing[:, np.isfinite(racing).all(axis=0)]
+        alive = samples[:, :racing][:, np.isfinite(samples[0, :racing])]
         if len(rounds) >= settings.min_rounds and _is_clear(alive, ratio):
             break
     race.end()
     return samples
+
+
+def _valid(rounds: list[list[float | None]]) -> np.ndarray:
+    """Samples [rounds, programs]; NaN where there is none, or none that can be true."""
+    samples = np.array(rounds, dtype=float)
+    return np.where(samples > 0, samples, np.nan)
+
+
+def _far_behind(samples: np.ndarray, fastest: int, ratio: float) -> np.ndarray:
+    """Which programs [programs] are slower by far more than `ratio`, in every round and surely."""
+    behind = np.log(samples) - np.log(samples[:, [fastest]])
+    return np.array(
+        [
+            bool((column >= math.log(_FAR * ratio)).all())
+            and worth_a_pair(*median_of(column), ratio)
+            for column in behind.T
+        ]
+    )
+
+
+def _without_broken(samples: np.ndarray, left: np.ndarray, fastest: int) -> np.ndarray:
+    """The samples, NaN in all rounds of a program that broke, or left because of one that did."""
+    ran = np.isfinite(samples).all(axis=0)
+    return np.where(np.where(left, ran[fastest], ran), samples, np.nan)
 
 
 def _is_clear(samples: np.ndarray, ratio: float) -> bool:
@@ -234,6 +287,8 @@ def _is_clear(samples: np.ndarray, ratio: float) -> bool:
         return True
     log_ratio, standard_error = compare(samples)
     slowest = int(np.argmax(log_ratio))
+    if np.isnan(samples[-1, slowest]):  # it has left, being slower by far
+        return True
     most = log_ratio[slowest] + _LIKELY * standard_error[slowest]
     return most < math.log(ratio) or worth_a_pair(
         log_ratio[slowest], standard_error[slowest], ratio

@@ -8,7 +8,7 @@ import struct
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
@@ -187,7 +187,7 @@ class Sandbox:
         except Died as died:
             self._restart()
             raise InfrastructureError(f"the sandbox died while timing: {died}") from None
-        return Race(self, seconds * len(solutions))
+        return Race(self, len(solutions), seconds)
 
     def _start(self) -> None:
         """Start the zygote, or another one."""
@@ -219,15 +219,21 @@ class Sandbox:
 class Race:
     """Solutions that are being timed against each other."""
 
-    def __init__(self, sandbox: Sandbox, wall_seconds: float) -> None:
+    def __init__(self, sandbox: Sandbox, solutions: int, seconds: float) -> None:
         self._sandbox = sandbox
-        self._wall_seconds = wall_seconds
+        self._solutions = solutions
+        self._wall_seconds = seconds * solutions
 
-    def rounds(self, count: int) -> list[list[float | None]]:
-        """CPU seconds of one repetition of all calls: `count` rounds x solutions; None: broke."""
+    def rounds(self, count: int, running: Sequence[bool] | None = None) -> list[list[float | None]]:
+        """CPU seconds of one repetition of all calls: `count` rounds x solutions; None: broke.
+
+        `running`: whether each solution runs on; one that does not leaves for good, and is None
+        from there on. All run on if it is not given.
+        """
         sandbox = self._sandbox
+        runs = bytes(running if running is not None else [True] * self._solutions)
         try:
-            sandbox.zygote.write(struct.pack("<I", count))
+            sandbox.zygote.write(struct.pack("<I", count) + runs)
             (frame,) = sandbox.zygote.read(1, self._wall_seconds * (count + 1))
         except Died as died:
             sandbox._restart()

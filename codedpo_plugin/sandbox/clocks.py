@@ -4,7 +4,8 @@ One wall-clock run orders programs that differ by 25 % wrongly in a third of cas
 machine. So: every solution of a problem lives in a leaf of its own; a sample repeats the calls
 until it takes `sample_seconds`; a round takes one sample of each, in random order; only samples of
 one round are compared. The row process reads the kernel's CPU clock of the leaf, which code in the
-leaf cannot set. Statistics are the caller's (`codedpo_plugin.timing`).
+leaf cannot set. Statistics, and who has lost and need not run on, are the caller's
+(`codedpo_plugin.timing`).
 
 Caches made by `functools` are emptied before every repetition; a solution that keeps state in
 another way must not be timed like this.
@@ -28,6 +29,7 @@ from codedpo_plugin.sandbox import lockdown
 from codedpo_plugin.sandbox.leaf import cpu_seconds, keep_only, read_exactly
 
 MAX_REPEATS = 1 << 20
+_LONG = 10  # times `sample_seconds`: a first sample so long is not taken again to find the repeats
 
 
 class _Racer:
@@ -66,43 +68,66 @@ def serve(request: dict[str, Any], requests: int, reply: Callable[[bytes], None]
 
     `request`: `race` (solutions) and `calls` (sources), `sample_seconds`, `seconds` (wall limit of
     a sample), `memory_bytes`, `file_bytes`. A command is a little-endian uint32 number of rounds, 0
-    to end. Each reply is a JSON list of rounds, each a list of CPU seconds per repetition, one for
-    each solution: null for one that broke.
+    to end; else a byte for each solution follows, 0 for one that does not run from here on. Each
+    reply is a JSON list of rounds, each a list of CPU seconds per repetition, one for each
+    solution: null for one that broke, or does not run.
     """
     # Off Linux no clock of another process can be read: nothing is measured.
     started = [_start(source, request) if lockdown.LINUX else None for source in request["race"]]
     racers = [racer and _warmed(racer, request) for racer in started]
     order = random.Random(0)
     while rounds := struct.unpack("<I", read_exactly(requests, 4))[0]:
-        samples = [_round(racers, order, request["seconds"]) for _ in range(rounds)]
+        running = read_exactly(requests, len(racers))
+        racers = [_kept(racer, bool(runs)) for racer, runs in zip(racers, running, strict=True)]
+        samples = [_round(racers, order, request) for _ in range(rounds)]
         reply(json.dumps(samples).encode())
     for racer in racers:
-        if racer:
-            racer.stop()
+        _kept(racer, False)
 
 
-def _round(racers: list[_Racer | None], order: random.Random, wall: float) -> list[float | None]:
+def _kept(racer: _Racer | None, runs: bool) -> _Racer | None:
+    """The leaf, or nothing where it does not run on: then it is ended."""
+    if racer and not runs:
+        racer.stop()
+    return racer if runs else None
+
+
+def _round(
+    racers: list[_Racer | None], order: random.Random, request: dict[str, Any]
+) -> list[float | None]:
     """One sample of each leaf, taken in random order."""
     samples: list[float | None] = [None] * len(racers)
     for index in order.sample(range(len(racers)), len(racers)):
         racer = racers[index]
-        samples[index] = racer.sample(wall) if racer else None
+        samples[index] = _sample(racer, request) if racer else None
     return samples
+
+
+def _sample(racer: _Racer, request: dict[str, Any]) -> float | None:
+    """A sample; where only the first was long, as it imported something, one with more repeats."""
+    seconds = racer.sample(request["seconds"])
+    if seconds is not None and racer.repeats == 1 and seconds < request["sample_seconds"]:
+        _find_repeats(racer, request)
+        seconds = racer.sample(request["seconds"])
+    return seconds
 
 
 def _warmed(racer: _Racer, request: dict[str, Any]) -> _Racer | None:
     """Run a leaf once to warm it, and find the repeats that fill `sample_seconds`."""
     seconds = racer.sample(request["seconds"])
-    while seconds is not None and racer.repeats < MAX_REPEATS:
-        seconds = racer.sample(request["seconds"])
-        if seconds is None or seconds * racer.repeats >= request["sample_seconds"]:
+    if seconds is not None and seconds < _LONG * request["sample_seconds"]:
+        seconds = _find_repeats(racer, request)
+    return _kept(racer, seconds is not None)
+
+
+def _find_repeats(racer: _Racer, request: dict[str, Any]) -> float | None:
+    """Raise the repeats until a sample fills `sample_seconds`; the last one, None if it broke."""
+    while (seconds := racer.sample(request["seconds"])) is not None:
+        if seconds * racer.repeats >= request["sample_seconds"] or racer.repeats == MAX_REPEATS:
             break
         wanted = request["sample_seconds"] / max(seconds, 1e-7)
         racer.repeats = min(MAX_REPEATS, max(2 * racer.repeats, int(1.1 * wanted)))
-    if seconds is None:
-        racer.stop()
-        return None
-    return racer
+    return seconds
 
 
 def _start(source: str, request: dict[str, Any]) -> _Racer:
