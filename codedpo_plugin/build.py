@@ -131,9 +131,12 @@ def run_stage(name: str, recipe: Recipe, pool: Shards, part: tuple[int, int] = (
 
 
 def _not_there(stage: Stage, recipe: Recipe, shards: Sequence[int]) -> InputError:
+    paths = [shard_path(recipe.output, source, shards[0]) for source in stage.reads]
+    first = next((path for path in paths if shard_key(path) is None), paths[0])
+    others = f", and {len(shards) - 1:,} more like it" if len(shards) > 1 else ""
     return InputError(
-        f"{recipe.output}: {len(shards):,} shards of {', '.join(stage.reads)} are not there yet, "
-        f"the first is {shards[0]}; run the earlier stages first, or `codedpo build`"
+        f"{first}: is not there yet, or was damaged and is removed{others}; run the earlier stages "
+        "first, or `codedpo build`"
     )
 
 

@@ -81,8 +81,7 @@ def ingest(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
             names = ", ".join(map(str, recipe.candidate_files))
             raise InputError(f"{names}: no problem here has both solutions and tests")
     _remove_stale(recipe.output, manifest["shards"])
-    with replacing(folder / "manifest.json") as file:
-        file.write(json.dumps(manifest, indent=1).encode())
+    write_manifest(recipe.output, manifest)
     return manifest
 
 
@@ -100,12 +99,21 @@ def _remove_stale(run: Path, shards: int) -> None:
 
 
 def read_manifest(run: Path) -> dict[str, Any] | None:
-    """The manifest of a run's candidates, or None before they have been read whole."""
+    """The manifest of a run's candidates; None before they have been read whole, and where it is
+    damaged: a digit that flips in a count would lose shards.
+    """
     try:
         manifest: dict[str, Any] = json.loads((run / STAGE / "manifest.json").read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
-    return manifest
+    return manifest if manifest.pop("checksum", None) == key_of(manifest) else None
+
+
+def write_manifest(run: Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest of a run's candidates, whole or not at all."""
+    with replacing(run / STAGE / "manifest.json") as file:
+        text = json.dumps(manifest | {"checksum": key_of(manifest)}, indent=1)
+        file.write(text.encode())
 
 
 def _made_from(recipe: Recipe) -> list[Any]:

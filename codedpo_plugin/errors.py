@@ -15,3 +15,9 @@ class InfrastructureError(Exception):
 
 class StorageError(InfrastructureError):
     """The run folder cannot be read or written: no further shard can be kept, so work stops."""
+
+
+class DamageError(InfrastructureError):
+    """A shard was damaged where it lay. It has been removed, so it is made again by the next run,
+    and what reads it is not tried again before.
+    """

@@ -13,7 +13,7 @@ from typing import Any, Generic, Self, TypeVar
 from rich.console import Console
 
 from codedpo_plugin.cores import usable_cores
-from codedpo_plugin.errors import InfrastructureError, InputError, StorageError
+from codedpo_plugin.errors import DamageError, InfrastructureError, InputError, StorageError
 from codedpo_plugin.progress import Progress, State
 
 _TRIES = 3  # of one shard, when the machine (not the user's input) failed
@@ -134,7 +134,7 @@ class Batch(Generic[Ticket]):
             running = sorted(shard for shard, _ in self.running.values())
             self._state.tell(now=False, running=running, failed=self._failures)
         if not self._made and len(self._errors) >= max(_HOPELESS, 2 * len(self.running)):
-            self._failures = self._errors
+            self._failures |= self._errors
             return False
         return bool(self.waiting or self.suspects or self.running)
 
@@ -153,6 +153,8 @@ class Batch(Generic[Ticket]):
             self._again(shard, self.suspects, alone, killed)
         elif isinstance(error, InputError | StorageError) or not isinstance(error, Exception):
             raise error
+        elif isinstance(error, DamageError):
+            self._failures[shard] = str(error)
         else:
             ours = isinstance(error, InfrastructureError) and str(error)
             why = str(error) if ours else f"{type(error).__name__}: {error}"

@@ -4,6 +4,11 @@ A shard carries, in its schema metadata, the key of what made it: a hash of its 
 and of the keys of the shards it was made from. A shard whose key is the wanted one is finished;
 any other is made again. So a changed recipe redoes just what it changes, and a killed run goes on
 where it was.
+
+Parquet's own checksums are of pages only: a bit flipped in the footer may give other rows, or
+another key, and nothing tells. So a shard has a seal between pages and footer, where no reader of
+parquet looks: two CRC-32, of the pages, and of all that follows them. The second tells of a footer
+read alone whether it is whole.
 """
 
 import errno
@@ -11,6 +16,7 @@ import hashlib
 import io
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,13 +27,15 @@ import pyarrow.parquet as pq
 
 from codedpo_plugin import storage
 from codedpo_plugin.cores import machine_type
-from codedpo_plugin.errors import InfrastructureError, StorageError
+from codedpo_plugin.errors import DamageError, StorageError
 
 Row = dict[str, Any]
 
 _KEY = b"codedpo_key"
 _MACHINE = b"codedpo_machine"
-_FOOTER = 64 << 10  # bytes at the end of a shard that mostly hold its footer
+_FOOTER = 64 << 10  # bytes at the end of a shard that mostly hold its seal and footer
+_SEAL = 8  # bytes: two checksums
+_END = 8  # bytes that end a parquet file: the length of its footer, and b"PAR1"
 
 
 def key_of(*parts: Any) -> str:
@@ -57,53 +65,93 @@ def _metadata(path: Path) -> dict[bytes, bytes]:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _FOOTER))
-            footer = file.read()
-            if int.from_bytes(footer[-8:-4], "little") + 8 > len(footer):
+            tail = file.read()
+            if _pages(tail) < 0 < size - len(tail):
                 file.seek(0)
-                footer = file.read()
+                tail = file.read()
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise StorageError(f"{path}: {mend(error)}") from error
-    try:
-        return pq.read_schema(io.BytesIO(footer)).metadata or {}
-    except (OSError, pa.ArrowInvalid):  # damaged where it lies: it must not count as there
+    if not _footer_is_whole(tail):  # damaged where it lies: it must not count as there
         with suppress(OSError):
             path.unlink()
         return {}
+    return pq.read_schema(io.BytesIO(tail)).metadata or {}
 
 
 def write_shard(path: Path, rows: Iterable[Row], schema: pa.Schema, key: str) -> None:
     """Write rows under a temporary name and move them into place."""
     about = {_KEY: key.encode(), _MACHINE: machine_type().encode()}
     table = pa.Table.from_pylist(list(rows), schema=schema.with_metadata(about))
+    plain = io.BytesIO()
+    pq.write_table(table, plain, compression="zstd")
     with replacing(path) as file:
-        pq.write_table(table, file, compression="zstd", write_page_checksum=True)
+        file.writelines(_sealed(plain.getbuffer()))
 
 
 def read_shard(path: Path, columns: Sequence[str] | None = None) -> list[Row]:
     """All rows of a shard, or those of its columns that are among `columns`.
 
     Raises:
-        InfrastructureError: the file is missing, or was damaged: then it has been removed.
+        DamageError: the file is not as it was written; it has been removed.
+        StorageError: it cannot be read.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise StorageError(f"{path}: {mend(error)}") from error
-    try:
-        shard = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
-        names = shard.schema_arrow.names
-        wanted = None if columns is None else [name for name in names if name in columns]
-        rows: list[Row] = shard.read(wanted, use_threads=False).to_pylist()
-    except (OSError, pa.ArrowInvalid) as error:
+    if not _is_whole(data):
         with suppress(OSError):
             path.unlink()  # or it would count as finished, by its footer
-        raise InfrastructureError(
-            f"{path}: was damaged on the disk ({error}) and is removed; run `codedpo build` again "
-            "to make it anew"
-        ) from None
+        raise DamageError(
+            f"{path}: was damaged on the disk (its checksum differs) and is removed; run "
+            "`codedpo build` again to make it anew"
+        )
+    shard = pq.ParquetFile(io.BytesIO(data))
+    names = shard.schema_arrow.names
+    wanted = None if columns is None else [name for name in names if name in columns]
+    rows: list[Row] = shard.read(wanted, use_threads=False).to_pylist()
     return rows
+
+
+def _sealed(plain: memoryview) -> list[bytes | memoryview]:
+    """A parquet file in pieces, with the seal before its footer. Offsets in the footer still hold:
+    they point at pages, and those stay where they are.
+    """
+    start = _footer_start(plain)
+    pages, rest = plain[:start], plain[start:]
+    first = _checksum(pages)
+    return [pages, first, _checksum(first, rest), rest]
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether a shard is as it was written."""
+    pages = _pages(data)
+    return _footer_is_whole(data) and _checksum(memoryview(data)[:pages]) == data[pages : pages + 4]
+
+
+def _footer_is_whole(tail: bytes) -> bool:
+    """Whether the seal in the last bytes of a shard is that of its footer."""
+    pages = _pages(tail)
+    end = tail[max(0, pages) :]
+    return pages >= 0 and _checksum(end[:4], end[_SEAL:]) == end[4:_SEAL]
+
+
+def _pages(tail: bytes) -> int:
+    """How many of the last bytes of a shard are of its pages; negative if the seal is not there."""
+    return _footer_start(tail) - _SEAL
+
+
+def _footer_start(tail: bytes | memoryview) -> int:
+    return len(tail) - _END - int.from_bytes(tail[-_END:][:4], "little")
+
+
+def _checksum(*parts: bytes | memoryview) -> bytes:
+    value = 0
+    for part in parts:
+        value = zlib.crc32(part, value)
+    return value.to_bytes(4, "little")
 
 
 def read_rows(run: Path, stage: str) -> Iterator[Row]:

@@ -7,20 +7,27 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from conftest import DOUBLE, HOPELESS, SIGN, make_recipe
 from rich.console import Console
 
 from codedpo_plugin import build, candidates, run
 from codedpo_plugin.cores import machine_type
-from codedpo_plugin.errors import InfrastructureError, InputError, StorageError
+from codedpo_plugin.errors import DamageError, InfrastructureError, InputError, StorageError
 from codedpo_plugin.pool import Pool
 from codedpo_plugin.recipe import Recipe
-from codedpo_plugin.shards import Row, read_rows, read_shard, shard_path, write_shard
+from codedpo_plugin.shards import (
+    Row,
+    read_rows,
+    read_shard,
+    shard_key,
+    shard_path,
+    write_shard,
+)
 
 QUIET = Console(quiet=True)
 
@@ -33,7 +40,7 @@ def rows_of(recipe: Recipe) -> dict[str, list[Row]]:
             {name: value for name, value in row.items() if name not in measured}
             for row in read_rows(recipe.output, stage)
         ]
-        for stage in ("candidates", "executions", "scores", "pairs")
+        for stage in ("candidates", "executions", "probes", "scores", "pairs")
     }
 
 
@@ -223,17 +230,59 @@ def test_a_damaged_shard_is_made_again(tmp_path: Path) -> None:
 
 def test_no_flipped_bit_of_a_shard_becomes_a_value(tmp_path: Path, built: Recipe) -> None:
     whole = shard_path(built.output, "executions", 0).read_bytes()
-    rows = read_shard(shard_path(built.output, "executions", 0))
-    pages = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
     shard = tmp_path / "00000.parquet"
-    for position in range(4, pages, 11):
+    for position in range(0, len(whole), 11):
         damaged = bytearray(whole)
         damaged[position] ^= 1 << position % 8
+        for written in (damaged, damaged[:position]):
+            shard.write_bytes(written)
+            with pytest.raises(DamageError, match=r"00000\.parquet.*`codedpo build` again"):
+                read_shard(shard)
+            assert not shard.exists(), "or it would be read again and again"
+
+
+def test_a_flipped_bit_of_a_footer_makes_no_key(tmp_path: Path, built: Recipe) -> None:
+    whole = shard_path(built.output, "executions", 0).read_bytes()
+    footer = int.from_bytes(whole[-8:-4], "little") + 8
+    shard = tmp_path / "00000.parquet"
+    for position in range(1, footer, 11):
+        damaged = bytearray(whole)
+        damaged[-position] ^= 1 << position % 8
         shard.write_bytes(damaged)
-        with suppress(InfrastructureError):
-            assert read_shard(shard) == rows
-            continue
-        assert not shard.exists(), "or it would be read again and again"
+        assert shard_key(shard) is None
+        assert not shard.exists()
+
+
+def test_other_readers_of_parquet_read_a_shard(built: Recipe) -> None:
+    path = shard_path(built.output, "executions", 0)
+    assert pq.read_table(path).to_pylist() == read_shard(path)
+
+
+def test_a_shard_whose_input_is_damaged_is_not_tried_again(tmp_path: Path) -> None:
+    recipe = make_recipe(tmp_path, [DOUBLE, SIGN, HOPELESS], "workers=2")
+    run.stages(["execute"], recipe, (1, 1), QUIET)
+    shard = shard_path(recipe.output, "executions", 1)
+    whole = bytearray(shard.read_bytes())
+    whole[9] ^= 4
+    shard.write_bytes(whole)
+    with pytest.raises(InfrastructureError, match=r"(?s)1 of 2 shards.*executions/00001\.parquet"):
+        run.stages(["probe"], recipe, (1, 1), QUIET)
+    run.stages(["execute", "probe"], recipe, (1, 1), QUIET)
+    assert len(list(read_rows(recipe.output, "probes"))) == 3
+
+
+def test_a_damaged_manifest_of_candidates_is_written_again(tmp_path: Path) -> None:
+    recipe = make_recipe(tmp_path, [DOUBLE, SIGN, HOPELESS])
+    manifest = candidates.ingest(recipe)
+    file = recipe.output / "candidates" / "manifest.json"
+    whole = file.read_bytes()
+    for position in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << position % 8
+        file.write_bytes(damaged)
+        assert candidates.read_manifest(recipe.output) in (None, manifest)
+    assert candidates.ingest(recipe) == manifest
+    assert file.read_bytes() == whole
 
 
 def test_a_full_disk_stops_the_work_at_once(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def make_run(run: Path, problems=PROBLEMS, shard_size=2) -> Recipe:
             key = wanted_key(stage, recipe, index)
             write_shard(shard_path(run, stage.name, index), rows, schema, key)
     manifest = {"shards": len(shards), "problems": 3, "tests_cut": 7, "skipped": {"no tests": 1}}
-    (run / "candidates" / "manifest.json").write_text(json.dumps(manifest))
+    candidates.write_manifest(run, manifest)
     (run / "dataset" / "dpo").mkdir(parents=True)
     lines = [exported(made) for row in problems for made in row["pairs"]]
     text = "".join(json.dumps(line) + "\n" for line in lines)

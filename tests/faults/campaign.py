@@ -4,11 +4,19 @@ import contextlib
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
+
+from codedpo_plugin.errors import DamageError
+from codedpo_plugin.shards import Row, read_shard, shard_key
+
+DAMAGES = ("pages", "footer", "cut")
+"""Ways to damage a shard."""
 
 MENDS = re.compile(
     r"[Rr]un the same command|`codedpo build`|free some space|mend the folder's permissions"
@@ -114,11 +122,51 @@ def workers(parent: int) -> list[int]:
     return sorted(found)
 
 
-def flip_bits(path: Path, rng: random.Random) -> None:
-    """Damage one byte of a file, as a bad disk does."""
+def damage(path: Path, rng: random.Random, how: str = "anywhere") -> None:
+    """Damage a file, as a bad disk does.
+
+    Args:
+        path: a shard, or with `anywhere` and `cut` any file.
+        rng: chooses the place.
+        how: one bit flips in the `pages` of a shard, in its `footer` or `anywhere` in the file; or
+            the file is `cut` short.
+    """
     data = bytearray(path.read_bytes())
-    data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    start, end = 0, len(data)
+    footer = end - 8 - int.from_bytes(data[-8:-4], "little")
+    if how == "pages":
+        end = footer - 8  # without the seal, part of which is read with the footer
+    elif how == "footer":
+        start = footer
+    position = rng.randrange(start, end)
+    if how == "cut":
+        del data[position:]
+    else:
+        data[position] ^= 1 << rng.randrange(8)
     path.write_bytes(data)
+
+
+def trial(shard: Path, copy: Path, rng: random.Random, times: int) -> dict[str, int]:
+    """Damage copies of a shard in all ways. Returns how often that is noticed from the footer alone
+    and when the rows are read, and else how often the rows are the same and how often others.
+    """
+    rows, found = read_shard(shard), Counter[str]()
+    for how in DAMAGES:
+        for _ in range(times):
+            shutil.copyfile(shard, copy)
+            damage(copy, rng, how)
+            found[f"{how}: {noticed(copy, shard_key(shard), rows)}"] += 1
+    return dict(found)
+
+
+def noticed(copy: Path, key: str | None, rows: list[Row]) -> str:
+    """How a damaged shard is found out, if at all."""
+    if shard_key(copy) != key:
+        return "noticed from the footer"
+    try:
+        return "same rows" if read_shard(copy) == rows else "OTHER ROWS"
+    except DamageError:
+        return "noticed when read"
 
 
 def jumping_clock(folder: Path) -> dict[str, str]:

@@ -21,7 +21,7 @@ from test_build import rows_of
 from codedpo_plugin import run
 from codedpo_plugin.recipe import Recipe, load_recipe
 from codedpo_plugin.shards import Row
-from faults.campaign import Build, flip_bits, jumping_clock, kill_at_random
+from faults.campaign import DAMAGES, Build, damage, jumping_clock, kill_at_random, trial
 
 STAGES = ("candidates", "executions", "probes", "scores", "timings", "pairs")
 
@@ -86,9 +86,7 @@ def test_damaged_shards_are_found_and_made_again(tmp_path: Path, undisturbed: Re
     copy = recipe.model_copy(update={"output": tmp_path / "run"})
     for stage in ("candidates", "executions"):
         (shard,) = (copy.output / stage).glob("*.parquet")
-        before = shard.read_bytes()
-        while shard.read_bytes() == before:
-            flip_bits(shard, rng)
+        damage(shard, rng)
     file = tmp_path / "recipe.yaml"
     text = (copy.output / "recipe.yaml").read_text()
     file.write_text(text.replace(str(recipe.output), str(copy.output)))
@@ -105,18 +103,57 @@ def test_fifty_kills(tmp_path: Path, undisturbed: Recipe) -> None:
     print(f"\n{killed}, {time.monotonic() - started:.0f} s")
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Recipe]:
+    """A finished build of a shard for each problem, to be damaged and mended again and again."""
+    file, recipe = begin(tmp_path_factory.mktemp("finished"), 1)
+    Build(file).until_done(1)
+    return file, recipe
+
+
 @pytest.mark.faults
 @pytest.mark.parametrize("stage", STAGES)
-def test_one_flipped_bit_anywhere_in_a_shard(
+def test_no_damage_anywhere_in_a_shard_goes_unnoticed(
     tmp_path: Path, undisturbed: Recipe, stage: str
 ) -> None:
+    (shard,) = (undisturbed.output / stage).glob("*.parquet")
+    found = trial(shard, tmp_path / shard.name, random.Random(stage), 400)
+    print(f"\n{stage}, {shard.stat().st_size:,} bytes: {found}")
+    assert sum(found.values()) == 400 * len(DAMAGES)
+    assert all("noticed" in how for how in found)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_damaged_shard_is_named_and_made_again(
+    finished: tuple[Path, Recipe], undisturbed: Recipe, stage: str
+) -> None:
+    file, recipe = finished
     rng = random.Random(stage)
-    file, recipe = begin(tmp_path, 1)
-    Build(file).until_done()
-    for _ in range(3):
-        flip_bits(rng.choice(sorted((recipe.output / stage).glob("*.parquet"))), rng)
-        Build(file).until_done(tries=6)
+    for how, read_by in (*((how, "the report") for how in DAMAGES), ("pages", "the next stage")):
+        build = Build(file)
+        shard = rng.choice(sorted((recipe.output / stage).glob("*.parquet")))
+        damage(shard, rng, how)
+        for name in STAGES[STAGES.index(stage) + 1 :] if read_by == "the next stage" else ():
+            shutil.rmtree(recipe.output / name)
+        build.until_done(2)
+        # What the footer tells, of any but the first stage, is mended by the run that finds it.
+        assert len(build.messages) == (how == "pages" or stage == "candidates")
+        assert all(str(shard) in message for message in build.messages)
         check(recipe, undisturbed)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("how", ["anywhere", "cut"])
+def test_a_damaged_dataset_is_written_again(finished: tuple[Path, Recipe], how: str) -> None:
+    file, recipe = finished
+    Build(file).until_done(1)
+    names = [path for path in sorted((recipe.output / "dataset").rglob("*")) if path.is_file()]
+    before = {path: path.read_bytes() for path in names}
+    for path in names:
+        damage(path, random.Random(f"{path.name} {how}"), how)
+    Build(file).until_done(1)
+    assert {path: path.read_bytes() for path in names} == before
 
 
 @pytest.fixture
