@@ -8,6 +8,9 @@ of its own, which is slower and never wrong. Since different solutions share a p
 must hold against programs that mean harm (see `tests/adversarial`): it knows the ways by which
 harmless modules reach attributes or evaluate text by name. It does not protect the machine.
 
+A test that is run whole, as it is no `call == value`, may share the process too: the names that it
+binds are removed after it, and it may bind none that the program uses.
+
 This file is imported by the zygote: it must need nothing but the standard library.
 """
 
