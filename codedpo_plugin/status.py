@@ -1,7 +1,8 @@
 """Status: how far a run is, from the small files that its processes keep in `RUN/state`.
 
-Read from any machine that sees the folder, while the run goes on; nothing else is opened, so it
-takes as long for a hundred thousand problems as for a hundred.
+Read from any machine that sees the folder, while the run goes on; beside them only the
+manifest of the candidates is opened, so it takes as long for a hundred thousand problems as for a
+hundred.
 """
 
 import json
