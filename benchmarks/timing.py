@@ -1,6 +1,6 @@
 """How often the timing protocol orders two programs wrongly, or cannot decide.
 
-    python benchmarks/timing.py [--trials 60] [--markdown FILE]
+    python benchmarks/timing.py [--trials 60] [--ratios 1 1.1 1.25 2] [--markdown FILE]
 
 Pairs of programs whose true ratio is known, since one does the same work more often: ratios 1.0 (a
 control), 1.1, 1.25 and 2, at about 30 us, 300 us and 3 ms a call; three kinds of work (a loop of
@@ -33,13 +33,14 @@ KERNELS = {
     "dict": "x = {{}}\n for i in range({n}):\n  x[i % 97] = x.get(i % 97, 0) + 1\n return x",
 }
 SECONDS = (30e-6, 300e-6, 3e-3)
-RATIOS = (1.0, 1.1, 1.25, 2.0)
+RATIOS = [1.0, 1.1, 1.25, 2.0]
 
 
 def main() -> None:
     """Run all trials, idle and loaded; print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=60, help="per row of the table")
+    parser.add_argument("--ratios", type=float, nargs="+", default=RATIOS)
     parser.add_argument("--markdown", type=Path)
     arguments = parser.parse_args()
     lines = []
@@ -52,7 +53,7 @@ def main() -> None:
         for load in ("idle", "other cores busy"):
             with busy_cores() if load != "idle" else contextlib.nullcontext():
                 for seconds in SECONDS:
-                    for ratio in RATIOS:
+                    for ratio in arguments.ratios:
                         found = trials(seconds, ratio, arguments.trials, repeats, sandbox)
                         lines.append((load, f"{seconds * 1e6:g}", f"{ratio:g}", *found))
     head = ("machine", "us per call", "true ratio", "wrong", "undecided", "a pair", "rounds")
@@ -61,7 +62,7 @@ def main() -> None:
         table.add_row(*line)
     Console().print(table)
     if arguments.markdown:
-        arguments.markdown.write_text(markdown(head, lines, arguments.trials))
+        arguments.markdown.write_text(markdown(head, lines, arguments))
 
 
 def program(kernel: str, n: int) -> str:
@@ -125,12 +126,17 @@ def spin(core: int) -> None:
         sum(range(10_000))
 
 
-def markdown(head: tuple[str, ...], lines: list[tuple[str, ...]], count: int) -> str:
+def markdown(
+    head: tuple[str, ...], lines: list[tuple[str, ...]], arguments: argparse.Namespace
+) -> str:
     """The table with what made it."""
     rows = [head, ("---",) * len(head), *lines]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    return f"`python benchmarks/timing.py --trials {count}` on {machine}.\n\n{table}\n"
+    command = f"python benchmarks/timing.py --trials {arguments.trials}"
+    if arguments.ratios != RATIOS:
+        command += " --ratios " + " ".join(f"{ratio:g}" for ratio in arguments.ratios)
+    return f"`{command}` on {machine}.\n\n{table}\n"
 
 
 if __name__ == "__main__":
