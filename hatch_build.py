@@ -15,7 +15,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 FOLDER = Path("codedpo_plugin", "sandbox")
-MODULE = FOLDER / "_leaf.abi3.so"  # the stable ABI: for CPython 3.11 and later
+MODULE = FOLDER / "_runner.abi3.so"  # the stable ABI: for CPython 3.11 and later
 
 
 class Compile(BuildHookInterface[Any]):
@@ -28,7 +28,7 @@ class Compile(BuildHookInterface[Any]):
         if self.target_name != "wheel" or os.environ.get("CODEDPO_NO_COMPILE"):
             return
         target = Path(self.root, MODULE)
-        if not compiled(Path(self.root, FOLDER, "_leaf.c"), target):
+        if not compiled(Path(self.root, FOLDER, "_runner.c"), target):
             self.app.display_warning("no C compiler: the sandbox will run as pure Python")
             return
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")

@@ -117,7 +117,7 @@ def this_package() -> Check:
     """`execute_problem`, with the protection that it always has; without namespaces if not root."""
     from worker import refuse_namespaces
 
-    from codedpo_plugin.execute import execute_problem
+    from codedpo_plugin.execution.execute import execute_problem
     from codedpo_plugin.sandbox.client import Limits, Sandbox
 
     if os.getuid():

@@ -19,8 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from codedpo_plugin.candidates import read_file
-from codedpo_plugin.execute import execute_problem
+from codedpo_plugin.execution.execute import execute_problem
+from codedpo_plugin.run_folder.candidates import read_file
 from codedpo_plugin.sandbox.client import Limits, Sandbox
 
 _AT_ONCE = 250  # cells between two lines of progress

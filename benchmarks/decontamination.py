@@ -17,17 +17,17 @@ from pathlib import Path
 
 from reworded import REWORDED
 
-from codedpo_plugin import benchmarks
-from codedpo_plugin.candidates import read_file
-from codedpo_plugin.decontaminate import LIMITS, Tests, Texts
+from codedpo_plugin.run_folder.candidates import read_file
 from codedpo_plugin.sandbox.client import Sandbox
+from codedpo_plugin.synthesis import benchmark_problems
+from codedpo_plugin.synthesis.decontamination import LIMITS, Tests, Texts
 
 FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data" / "benchmarks"
 
 
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
-    known = benchmarks.load(str(folder / "HumanEval.jsonl.gz"))
+    known = benchmark_problems.load(str(folder / "HumanEval.jsonl.gz"))
     texts, tests = Texts(known, 10), Tests(known)
     print(f"{platform.platform()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.2f}")
     with Sandbox(LIMITS) as sandbox:
@@ -71,7 +71,7 @@ def renamed(folder: Path) -> list[tuple[str, str, str, str]]:
     taken = {one.task_id for one in REWORDED}
     found = []
     for _, row in read_file(folder / "HumanEval.jsonl.gz"):
-        known = benchmarks.problem_of("", 0, row)
+        known = benchmark_problems.problem_of("", 0, row)
         if row["task_id"] in taken or not known or len(known.tests) < 3 or len(found) == 20:
             continue
         tree = ast.parse(row["prompt"] + row["canonical_solution"])
@@ -111,7 +111,7 @@ def mbpp(folder: Path) -> list[tuple[str, str, str, list[str]]]:
     """(statement, function, reference solution, tests) of each problem."""
     found = []
     for number, (_, row) in enumerate(read_file(folder / "mbpp.jsonl.gz")):
-        problem = benchmarks.problem_of("mbpp", number, row)
+        problem = benchmark_problems.problem_of("mbpp", number, row)
         if problem and problem.entry_point:
             program = row["code"].replace("\r\n", "\n")
             found.append((problem.text, problem.entry_point, program, list(problem.tests)))

@@ -24,7 +24,7 @@ Design = Callable[[list[Row]], contextlib.AbstractContextManager[Run]]
 @contextlib.contextmanager
 def ours(rows: list[Row], share: Any) -> Iterator[Run]:
     """`codedpo_plugin`'s executor and judge; `share`: cells proved harmless share a leaf."""
-    from codedpo_plugin.execute import execute_problem
+    from codedpo_plugin.execution.execute import execute_problem
     from codedpo_plugin.sandbox.client import Limits, Sandbox
 
     def run() -> list[str]:

@@ -13,7 +13,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from codedpo_eval.report import load_rows
+from codedpo_eval.reporting.report import load_rows
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from codedpo_plugin.shapes import KNOWN, Shape
+from codedpo_plugin.training.model_shapes import KNOWN, Shape
 
 SHAPES = {
     "tiny": Shape(2, 64, 128, 2, 2, 512),

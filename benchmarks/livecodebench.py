@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from codedpo_eval import lcb_tests
+from codedpo_eval.benchmarks.livecodebench import tests as lcb_tests
 from codedpo_eval.verdict import PASS
 from codedpo_plugin.sandbox.client import Limits, Sandbox
 

@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from codedpo_eval.metrics import wilson_interval
-from codedpo_plugin.shards import read_rows
+from codedpo_plugin.run_folder.shards import read_rows
 
 
 def main() -> None:

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from codedpo_plugin.rankers import RANKERS, PassMatrix
+from codedpo_plugin.pairing.selection import SELECTIONS, Problem
+from codedpo_plugin.ranking.rank import score
+from codedpo_plugin.ranking.rankers import RANKERS, PassMatrix
 from codedpo_plugin.recipe import Pairs, Recipe
-from codedpo_plugin.score import score
-from codedpo_plugin.selection import SELECTIONS, Problem
 
 N, M, P = 15, 15, 30
 

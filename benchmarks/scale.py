@@ -22,15 +22,16 @@ from typing import Any
 
 from make_candidates import examples, rows
 
-from codedpo_plugin import build
-from codedpo_plugin.candidates import read_manifest
+from codedpo_plugin import stages
 from codedpo_plugin.recipe import Recipe, load_recipe
-from codedpo_plugin.shards import Row, read_rows, read_shard, shard_path, write_shard
+from codedpo_plugin.run_folder.candidates import read_manifest
+from codedpo_plugin.run_folder.shards import Row, read_rows, read_shard, shard_path, write_shard
 
 CODEDPO = [sys.executable, "-m", "codedpo_plugin.cli"]
 SECTION = {"execute": "executions", "probe": "probes", "time": "timings"}
-READ = "from codedpo_plugin import run, recipe; from rich.console import Console; import sys; "
-READ += "from pathlib import Path; run.prepare(recipe.load_recipe(Path(sys.argv[1])), Console())"
+READ = "import sys; from pathlib import Path; from rich.console import Console; "
+READ += "from codedpo_plugin import pipeline, recipe; "
+READ += "pipeline.prepare(recipe.load_recipe(Path(sys.argv[1])), Console())"
 
 
 def main() -> None:
@@ -112,7 +113,7 @@ def measured(size: int, arguments: argparse.Namespace, template: Any) -> dict[st
             print(f"{size:,} {name}: {told(steps[name])}", flush=True)
 
     measure("candidates", [sys.executable, "-c", READ, str(file)])
-    for name in build.STAGES:
+    for name in stages.STAGES:
         if template and name in SECTION:
             fill(name, recipe, template[SECTION[name]])
         else:
@@ -123,9 +124,9 @@ def measured(size: int, arguments: argparse.Namespace, template: Any) -> dict[st
 
 def fill(name: str, recipe: Recipe, template: list[Row]) -> None:
     """Write the shards of a stage from recorded rows."""
-    stage = build.STAGES[name]
+    stage = stages.STAGES[name]
     for index in range(read_manifest(recipe.output)["shards"]):
-        if build.is_finished(stage, recipe, index):
+        if stages.is_finished(stage, recipe, index):
             continue
         names = read_shard(shard_path(recipe.output, "candidates", index), ["task_id"])
         made = [
@@ -133,7 +134,7 @@ def fill(name: str, recipe: Recipe, template: list[Row]) -> None:
             for n, row in enumerate(names)
         ]
         path = shard_path(recipe.output, stage.name, index)
-        write_shard(path, made, stage.schema(recipe), str(build.wanted_key(stage, recipe, index)))
+        write_shard(path, made, stage.schema(recipe), str(stages.wanted_key(stage, recipe, index)))
 
 
 def watched(command: list[str], problems: int) -> dict[str, float]:

@@ -17,9 +17,9 @@ from typing import Any
 
 from rich.progress import track
 
-from codedpo_plugin.candidates import read_file
-from codedpo_plugin.execute import execute_problem
+from codedpo_plugin.execution.execute import execute_problem
 from codedpo_plugin.recipe import Execute
+from codedpo_plugin.run_folder.candidates import read_file
 from codedpo_plugin.sandbox.client import Limits, Sandbox
 
 _MAX_CHARS = Execute().max_chars

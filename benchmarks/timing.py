@@ -25,7 +25,7 @@ from rich.table import Table
 
 from codedpo_plugin.recipe import Timing
 from codedpo_plugin.sandbox.client import Limits, Sandbox
-from codedpo_plugin.timing import compare, decided, measure, worth_a_pair
+from codedpo_plugin.timing.time_solutions import compare, decided, measure, worth_a_pair
 
 KERNELS = {
     "loop": "x = 0\n for i in range({n}):\n  x += i * i % 7\n return x",

@@ -18,9 +18,9 @@ from typing import Any
 from axolotl.common.datasets import TrainDatasetMeta
 from axolotl.integrations.base import BasePlugin
 
-from codedpo_plugin.axolotl_args import CodeDPOSection, section_of
 from codedpo_plugin.errors import InputError
-from codedpo_plugin.training_data import COLUMNS
+from codedpo_plugin.training.axolotl_section import CodeDPOSection, section_of
+from codedpo_plugin.training.data import COLUMNS
 
 
 class CodeDPOPlugin(BasePlugin):  # type: ignore[misc]
@@ -39,7 +39,7 @@ class CodeDPOPlugin(BasePlugin):  # type: ignore[misc]
 
     def get_input_args(self) -> str:
         """The class that adds `codedpo:` to Axolotl's schema."""
-        return "codedpo_plugin.axolotl_args.CodeDPOArgs"
+        return "codedpo_plugin.training.axolotl_section.CodeDPOArgs"
 
     def load_datasets(self, cfg: Any, preprocess: bool = False) -> Any:
         """The rows to train on, and those of the test split where the recipe evaluates.
@@ -64,11 +64,11 @@ def load(section: CodeDPOSection, method: str) -> dict[str, Any]:
     Raises:
         InputError: no such dataset, or it has not the columns of the method.
     """
-    from codedpo_plugin import training_data
+    from codedpo_plugin.training import data
 
     if section.recipe is not None:
         build_once(section.recipe)
-    splits = training_data.read(str(section.folder), section.config or method)
+    splits = data.read(str(section.folder), section.config or method)
     columns = COLUMNS[method]
     for rows in splits.values():
         if missing := set(columns) - set(rows.column_names):
@@ -84,7 +84,7 @@ def build_once(path: Path) -> None:
     from filelock import FileLock
     from rich.console import Console
 
-    from codedpo_plugin import run
+    from codedpo_plugin import pipeline
     from codedpo_plugin.recipe import load_recipe
 
     recipe = load_recipe(path)
@@ -95,14 +95,14 @@ def build_once(path: Path) -> None:
         same = made_from.exists() and made_from.read_text() == key
         if same and not recipe.generates and (recipe.output / "dataset").is_dir():
             return
-        run.build(recipe, (1, 1), Console(stderr=True))
+        pipeline.build(recipe, (1, 1), Console(stderr=True))
         made_from.write_text(key)
 
 
 def _content_key(recipe: Any) -> str:
     """A hash of the recipe's settings and of what the candidate files hold."""
     from codedpo_plugin import __version__
-    from codedpo_plugin.shards import key_of
+    from codedpo_plugin.run_folder.shards import key_of
 
     digests = []
     for path in recipe.candidates:

@@ -25,7 +25,7 @@ app.add_typer(eval_app, name="eval")
 
 
 def _location(text: str) -> Path:
-    from codedpo_plugin.storage import location
+    from codedpo_plugin.run_folder.files import location
 
     return location(text)
 
@@ -63,7 +63,7 @@ def build(
     ] = Executor.local,
 ) -> None:
     """Run every stage, from candidates to dataset and report; goes on where it was stopped."""
-    from codedpo_plugin import run
+    from codedpo_plugin import pipeline as run
 
     if executor is not Executor.local and shard != "1/1":
         raise InputError(f"--shard {shard}: --executor {executor.value} deals the shards itself")
@@ -123,7 +123,7 @@ def pairs(recipe: RecipePath, overrides: Overrides = None, shard: Part = "1/1") 
 @app.command()
 def export(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Write the dataset and the report from finished pairs."""
-    from codedpo_plugin import run
+    from codedpo_plugin import pipeline as run
 
     run.finish(_load(recipe, overrides), {}, _console())
 
@@ -149,17 +149,17 @@ def rank_eval(
         import scipy  # noqa: F401
     except ImportError:
         raise InputError("rank-eval needs scipy: pip install 'codedpo[eval]'") from None
-    from codedpo_plugin import rank_eval as module
-    from codedpo_plugin import rank_report
+    from codedpo_plugin.rank_eval import evaluate as module
+    from codedpo_plugin.rank_eval import report
 
     loaded, console = _load(recipe, overrides), _console()
     problems = module.labelled_problems(loaded, truth, console)
     if solutions is None and tests is None:
         draws = 1  # all there is, once
     results = module.evaluate(problems, (solutions, tests), draws, loaded.pairs)
-    summary = rank_report.summarise(results, loaded.pairs.calibration, canary)
-    rank_report.print_summary(summary, console)
-    for path in rank_report.write(loaded.output / "rank-eval", summary, results):
+    summary = report.summarise(results, loaded.pairs.calibration, canary)
+    report.print_summary(summary, console)
+    for path in report.write(loaded.output / "rank-eval", summary, results):
         console.print(str(path), markup=False)
 
 
@@ -172,7 +172,7 @@ def show(
     ] = None,
 ) -> None:
     """Show one problem's pass matrix, ranking and pairs, and why they were made."""
-    from codedpo_plugin import show as module
+    from codedpo_plugin.reporting import show as module
 
     module.show(run or _newest_run(), task_id, _console())
 
@@ -187,7 +187,7 @@ def status(
     ] = None,
 ) -> None:
     """Say how far a run is, what failed, and how to go on; also while it runs, elsewhere too."""
-    from codedpo_plugin import status as module
+    from codedpo_plugin.reporting import status as module
 
     module.status(run or _newest_run(), _console())
 
@@ -211,7 +211,7 @@ def check(
     ] = None,
 ) -> None:
     """Say what would fail in a training run, or quietly go wrong, before it is launched."""
-    from codedpo_plugin import check as module
+    from codedpo_plugin.training import check as module
 
     module.run(recipes, overrides, gpus, write, _console())
 
@@ -224,8 +224,8 @@ def plan(
     gpus: Annotated[int, typer.Option(min=1, help="How many, in all.")] = 1,
 ) -> None:
     """Say whether a training recipe fits the GPUs, and what to change if not."""
-    from codedpo_plugin import plan as module
-    from codedpo_plugin import training
+    from codedpo_plugin.training import memory as module
+    from codedpo_plugin.training import recipe as training
 
     module.plan(training.load(recipes, overrides), gpu, gpus, _console())
 
@@ -238,7 +238,7 @@ def curves(
     ] = None,
 ) -> None:
     """Draw chosen and rejected log-probabilities of training runs, and warn of what went wrong."""
-    from codedpo_plugin import curves as module
+    from codedpo_plugin.training import curves as module
 
     module.show(runs, out, _console())
 
@@ -268,13 +268,13 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _stage(name: str, recipe: Path, overrides: list[str] | None, shard: str) -> None:
-    from codedpo_plugin import run
+    from codedpo_plugin import pipeline as run
 
     run.stages([name], _load(recipe, overrides), _part(shard), _console())
 
 
 def _first_half(name: str, path: Path, overrides: list[str] | None) -> None:
-    from codedpo_plugin import run
+    from codedpo_plugin import pipeline as run
 
     recipe = _load(path, overrides)
     if not recipe.generates:

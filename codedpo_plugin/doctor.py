@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from codedpo_plugin.sandbox.attempts import tried
 from codedpo_plugin.sandbox.client import UNCONFINED, Sandbox
+from codedpo_plugin.sandbox.self_check import tried
 
 _LAYERS = {
     "session": "a session of its own, private files, no core dumps",

@@ -24,9 +24,9 @@ from pydantic import (
     model_validator,
 )
 
-from codedpo_plugin import rankers
 from codedpo_plugin.errors import InputError
-from codedpo_plugin.storage import is_local, location
+from codedpo_plugin.ranking import rankers
+from codedpo_plugin.run_folder.files import is_local, location
 
 
 class Section(BaseModel):

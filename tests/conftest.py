@@ -97,11 +97,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     """A finished run of the tiny candidates."""
     from rich.console import Console
 
-    from codedpo_plugin import run
+    from codedpo_plugin import pipeline
 
     folder = tmp_path_factory.mktemp("built")
     recipe = make_recipe(folder, [DOUBLE, SIGN, HOPELESS])
-    run.build(recipe, (1, 1), Console(quiet=True))
+    pipeline.build(recipe, (1, 1), Console(quiet=True))
     return recipe
 
 

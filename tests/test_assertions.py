@@ -2,7 +2,7 @@
 
 import pytest
 
-from codedpo_plugin.assertions import judge_here, split_test
+from codedpo_plugin.parsing.assertions import judge_here, split_test
 from codedpo_plugin.sandbox.encoding import encode
 
 

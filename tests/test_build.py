@@ -15,12 +15,14 @@ import pytest
 from conftest import DOUBLE, HOPELESS, SIGN, make_recipe
 from rich.console import Console
 
-from codedpo_plugin import build, candidates, run
-from codedpo_plugin.cores import machine_type
+from codedpo_plugin import pipeline
+from codedpo_plugin import stages as build
 from codedpo_plugin.errors import DamageError, InfrastructureError, InputError, StorageError
-from codedpo_plugin.pool import Pool
+from codedpo_plugin.executors.cores import machine_type
+from codedpo_plugin.executors.local import Pool
 from codedpo_plugin.recipe import Recipe
-from codedpo_plugin.shards import (
+from codedpo_plugin.run_folder import candidates
+from codedpo_plugin.run_folder.shards import (
     Row,
     read_rows,
     read_shard,
@@ -75,18 +77,18 @@ def test_pairs_follow_the_method(built: Recipe) -> None:
 
 def test_a_finished_build_does_nothing_again(built: Recipe) -> None:
     before = {path: path.stat().st_mtime_ns for path in built.output.rglob("*.parquet")}
-    run.stages(build.STAGES, built, (1, 1), QUIET)
+    pipeline.stages(build.STAGES, built, (1, 1), QUIET)
     assert {path: path.stat().st_mtime_ns for path in built.output.rglob("*.parquet")} == before
 
 
 def test_a_changed_setting_redoes_only_what_depends_on_it(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE])
-    run.stages(build.STAGES, recipe, (1, 1), QUIET)
+    pipeline.stages(build.STAGES, recipe, (1, 1), QUIET)
     stages = ("executions", "scores", "timings", "pairs")
     before = {stage: shard_path(recipe.output, stage, 0).stat().st_mtime_ns for stage in stages}
     changed = make_recipe(tmp_path, [DOUBLE], "score.rankers={passed_count: {}}")
     os.utime(tmp_path / "candidates.jsonl")  # the same candidates, written again
-    run.stages(build.STAGES, changed, (1, 1), QUIET)
+    pipeline.stages(build.STAGES, changed, (1, 1), QUIET)
     redone = {
         stage: shard_path(recipe.output, stage, 0).stat().st_mtime_ns != before[stage]
         for stage in stages
@@ -96,29 +98,29 @@ def test_a_changed_setting_redoes_only_what_depends_on_it(tmp_path: Path) -> Non
 
 def test_changed_candidates_redo_only_their_shards(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE, HOPELESS, SIGN])
-    run.stages(["execute"], recipe, (1, 1), QUIET)
+    pipeline.stages(["execute"], recipe, (1, 1), QUIET)
     first, second = (shard_path(recipe.output, "executions", n) for n in (0, 1))
     before = first.stat().st_mtime_ns, second.stat().st_mtime_ns
     make_recipe(tmp_path, [DOUBLE, HOPELESS, SIGN | {"prompt": "another"}])
-    run.stages(["execute"], recipe, (1, 1), QUIET)
+    pipeline.stages(["execute"], recipe, (1, 1), QUIET)
     after = first.stat().st_mtime_ns, second.stat().st_mtime_ns
     assert (after[0] == before[0], after[1] == before[1]) == (True, False)
 
 
 def test_fewer_candidates_leave_no_old_shards_behind(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE, HOPELESS, SIGN])
-    run.stages(["execute"], recipe, (1, 1), QUIET)
+    pipeline.stages(["execute"], recipe, (1, 1), QUIET)
     make_recipe(tmp_path, [SIGN])
-    run.stages(["execute"], recipe, (1, 1), QUIET)
+    pipeline.stages(["execute"], recipe, (1, 1), QUIET)
     for stage in ("candidates", "executions"):
         assert [row["task_id"] for row in read_rows(recipe.output, stage)] == ["sign/1"]
 
 
 def test_parts_together_are_the_whole(built: Recipe, tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE, SIGN, HOPELESS])
-    run.build(recipe, (2, 2), QUIET)
+    pipeline.build(recipe, (2, 2), QUIET)
     assert not (recipe.output / "dataset").exists()
-    run.build(recipe, (1, 2), QUIET)
+    pipeline.build(recipe, (1, 2), QUIET)
     assert (recipe.output / "dataset" / "README.md").exists()
     assert rows_of(recipe) == rows_of(built)
 
@@ -220,11 +222,11 @@ class _KillAlways(_KillOnce):
 
 def test_a_damaged_shard_is_made_again(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE])
-    run.stages(["execute"], recipe, (1, 1), QUIET)
+    pipeline.stages(["execute"], recipe, (1, 1), QUIET)
     shard = shard_path(recipe.output, "executions", 0)
     whole = shard.read_bytes()
     shard.write_bytes(whole[: len(whole) // 2])
-    run.stages(["execute"], recipe, (1, 1), QUIET)
+    pipeline.stages(["execute"], recipe, (1, 1), QUIET)
     assert next(read_rows(recipe.output, "executions"))["task_id"] == "double"
 
 
@@ -260,14 +262,14 @@ def test_other_readers_of_parquet_read_a_shard(built: Recipe) -> None:
 
 def test_a_shard_whose_input_is_damaged_is_not_tried_again(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE, SIGN, HOPELESS], "workers=2")
-    run.stages(["execute"], recipe, (1, 1), QUIET)
+    pipeline.stages(["execute"], recipe, (1, 1), QUIET)
     shard = shard_path(recipe.output, "executions", 1)
     whole = bytearray(shard.read_bytes())
     whole[9] ^= 4
     shard.write_bytes(whole)
     with pytest.raises(InfrastructureError, match=r"(?s)1 of 2 shards.*executions/00001\.parquet"):
-        run.stages(["probe"], recipe, (1, 1), QUIET)
-    run.stages(["execute", "probe"], recipe, (1, 1), QUIET)
+        pipeline.stages(["probe"], recipe, (1, 1), QUIET)
+    pipeline.stages(["execute", "probe"], recipe, (1, 1), QUIET)
     assert len(list(read_rows(recipe.output, "probes"))) == 3
 
 
@@ -323,7 +325,7 @@ def test_the_report_names_the_machines_that_solutions_were_timed_on(built: Recip
 def test_a_stage_whose_input_is_missing_says_which(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE])
     with pytest.raises(InputError, match="run the earlier stages first"):
-        run.stages(["rank"], recipe, (1, 1), QUIET)
+        pipeline.stages(["rank"], recipe, (1, 1), QUIET)
 
 
 def test_a_full_disk_is_named_and_leaves_no_half_shard(
@@ -345,7 +347,7 @@ def test_solutions_too_long_to_run_are_not_run_and_never_rejected(tmp_path: Path
         DOUBLE | {"solutions": [long, *DOUBLE["solutions"][:1], "def double(items):\n  return 1"]}
     ]
     recipe = make_recipe(tmp_path, rows)
-    run.stages(build.STAGES, recipe, (1, 1), QUIET)
+    pipeline.stages(build.STAGES, recipe, (1, 1), QUIET)
     executions = next(read_rows(recipe.output, "executions"))
     assert set(executions["outcomes"][0]) == {"not_run"}
     assert "longer than 100,000 characters" in executions["errors"][0][0]

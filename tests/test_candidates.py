@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import DOUBLE, HOPELESS, SIGN, make_recipe, write_jsonl
 
-from codedpo_plugin.candidates import ingest, read_manifest
 from codedpo_plugin.errors import InfrastructureError, InputError
 from codedpo_plugin.recipe import Recipe
-from codedpo_plugin.shards import read_rows, read_shard, shard_path
+from codedpo_plugin.run_folder.candidates import ingest, read_manifest
+from codedpo_plugin.run_folder.shards import read_rows, read_shard, shard_path
 
 
 def recipe_on(file: Path, *more: Path) -> Recipe:

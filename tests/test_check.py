@@ -10,9 +10,10 @@ pytest.importorskip("trl", reason="pip install 'codedpo[train]'")
 
 from tiny import save, tiny
 
-from codedpo_plugin import check, lengths, training, traps
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Recipe
+from codedpo_plugin.training import check, pitfalls, token_lengths
+from codedpo_plugin.training import recipe as training
 
 DPO = Path(__file__).parents[1] / "recipes" / "trl" / "dpo.yaml"
 
@@ -123,11 +124,11 @@ def test_rows_that_a_stack_would_misread(tmp_path: Path) -> None:
         "completion": ["c"] * 12,
         "images": [1] * 12,
     }
-    said = [message for _, message in traps.of_rows(kto, Dataset.from_dict(rows), 1)]
+    said = [message for _, message in pitfalls.of_rows(kto, Dataset.from_dict(rows), 1)]
     assert "column images: TRL takes the rows for pictures; rename it" in said
     assert any("9 of 12 rows follow one of the same prompt" in message for message in said)
     rows |= {"prompt": [f"p{n % 4}" for n in range(12)]}
-    said = [message for _, message in traps.of_rows(kto, Dataset.from_dict(rows), 1)]
+    said = [message for _, message in pitfalls.of_rows(kto, Dataset.from_dict(rows), 1)]
     assert not any("same prompt" in message for message in said)
 
 
@@ -143,15 +144,15 @@ def test_traps_of_axolotl(tmp_path: Path) -> None:
         f"datasets: [{{path: x, ds_type: json}}]\ndataset_prepared_path: {prepared}\n"
     )
     recipe = training.load([path])
-    keys, dropped, stale = (message for _, message in traps.of_keys(recipe, 1))
+    keys, dropped, stale = (message for _, message in pitfalls.of_keys(recipe, 1))
     assert "no_such_package.Plugin is not installed" in keys
     assert "drops ds_type" in dropped
     assert "axolotl preprocess" in stale
-    row = lengths.as_messages({"prompt": "p", "chosen": "c", "rejected": "r"})
-    ((_, untyped),) = traps.of_rows(recipe, Dataset.from_list([row]), 1)
+    row = token_lengths.as_messages({"prompt": "p", "chosen": "c", "rejected": "r"})
+    ((_, untyped),) = pitfalls.of_rows(recipe, Dataset.from_list([row]), 1)
     assert "need a `type`" in untyped
     recipe = training.load([path], ["datasets=null", "plugins=null", "codedpo.dataset=x"])
-    ((_, unread),) = traps.of_keys(recipe, 1)
+    ((_, unread),) = pitfalls.of_keys(recipe, 1)
     assert "nothing reads it without `plugins:" in unread
 
 
@@ -163,7 +164,7 @@ def test_prompts_that_melt_into_the_completion_are_counted() -> None:
         {"prompt": "a", "chosen": "b", "rejected": "a"},
         {"prompt": "a ", "chosen": "b", "rejected": "a"},
     ]
-    assert lengths.measure(rows, tokenizer, 99).merged == 1
+    assert token_lengths.measure(rows, tokenizer, 99).merged == 1
 
 
 def test_the_next_command_starts_as_many_ranks_as_were_checked(
@@ -219,7 +220,7 @@ def test_messages_need_a_template(said: Any, model: Path, tmp_path: Path) -> Non
 
 
 def messages(prompt: str, chosen: str, rejected: str) -> dict[str, Any]:
-    return lengths.as_messages({"prompt": prompt, "chosen": chosen, "rejected": rejected})
+    return token_lengths.as_messages({"prompt": prompt, "chosen": chosen, "rejected": rejected})
 
 
 def test_rows_cut_dropped_and_made_identical() -> None:
@@ -229,27 +230,27 @@ def test_rows_cut_dropped_and_made_identical() -> None:
         messages("p", "the same beginning of over forty and then a", "the same beginning of over forty and then b"),
         messages("p" * 60, "a", "b"),
     ]  # fmt: skip
-    measured = lengths.measure(rows, tokenizer, 60)
+    measured = token_lengths.measure(rows, tokenizer, 60)
     opening = len(tokenizer("<|im_start|>user\np<|im_end|>\n<|im_start|>assistant\n")["input_ids"])
     assert measured.prompt[0] == opening
     assert measured.sides["chosen"][0] == opening + len("short") + 2
     assert (measured.cut, measured.dropped, measured.identical) == (1, 1, 1)
-    assert lengths.measure(rows, tokenizer, 200).identical == 0
+    assert token_lengths.measure(rows, tokenizer, 200).identical == 0
 
 
 def test_a_template_that_trims_or_never_ends_is_seen() -> None:
     _, tokenizer = tiny()
     rows = [messages("p", "    indented\n", "x")]
-    assert lengths.measure(rows, tokenizer, 99).trimmed == 0
+    assert token_lengths.measure(rows, tokenizer, 99).trimmed == 0
     tokenizer.chat_template = "{% for m in messages %}{{ m.content | trim }}{% endfor %}"
-    measured = lengths.measure(rows, tokenizer, 99)
+    measured = token_lengths.measure(rows, tokenizer, 99)
     assert (measured.trimmed, measured.endless) == (1, 1)
 
 
 def test_strings_end_with_the_end_token() -> None:
     _, tokenizer = tiny()
     rows = [{"prompt": "p\n", "completion": "code"}]
-    assert lengths.measure(rows, tokenizer, 99).sides == {"completion": [7]}
+    assert token_lengths.measure(rows, tokenizer, 99).sides == {"completion": [7]}
 
 
 def test_only_a_sound_recipe_is_written(built: Recipe, model: Path, tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from codedpo_plugin import cores
-from codedpo_plugin.cores import machine_type, own_core, physical_cores, usable_cores
+from codedpo_plugin.executors import cores
+from codedpo_plugin.executors.cores import machine_type, own_core, physical_cores, usable_cores
 
 HOLD = """
 import time
-from codedpo_plugin import cores
-from codedpo_plugin.cores import own_core
+from codedpo_plugin.executors import cores
+from codedpo_plugin.executors.cores import own_core
 with own_core() as core:
     print(core, flush=True)
     time.sleep(60)

@@ -9,8 +9,11 @@ import pytest
 from conftest import DATA, write_jsonl
 from rich.console import Console
 
-from codedpo_eval import benchmark, ds1000, ds1000_env, self_test
-from codedpo_eval.benchmark import Benchmark, Grader, Task
+from codedpo_eval.benchmarks import registry
+from codedpo_eval.benchmarks.ds1000 import environment
+from codedpo_eval.benchmarks.ds1000 import tasks as ds1000
+from codedpo_eval.benchmarks.registry import Benchmark, Grader, Task
+from codedpo_eval.grading import reference_check
 from codedpo_eval.verdict import PASS, UNGRADED, GradeSettings, Verdict
 from codedpo_plugin.cli import main
 from codedpo_plugin.errors import InfrastructureError, InputError
@@ -72,14 +75,14 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
             reference_code='df = sns.load_dataset("x")',
         ),
     ]
-    return benchmark.load("ds1000", write_jsonl(path, rows))
+    return registry.load("ds1000", write_jsonl(path, rows))
 
 
 @pytest.fixture(scope="module")
 def grade() -> Iterator[Grader]:
     """A grader in the environment, where there is one."""
     try:
-        ds1000_env.find()
+        environment.find()
     except InputError:
         pytest.skip("needs the environment that `codedpo eval setup ds1000` builds")
     with pytest.MonkeyPatch.context() as patch:
@@ -143,7 +146,7 @@ def test_what_cannot_be_graded_is_told_apart(toy: Benchmark, grade: Grader):
 
 def test_the_reference_rate_is_beside_the_score(toy, grade, tmp_path, monkeypatch):
     """The references are run first, once for an environment."""
-    python = ds1000_env.find().python
+    python = environment.find().python
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     samples = write_jsonl(
         tmp_path / "samples.jsonl",
@@ -172,7 +175,7 @@ def test_the_reference_rate_is_beside_the_score(toy, grade, tmp_path, monkeypatc
         assert (by_library["tasks"], by_library["references"]) == (1, 1)
         assert report["unsealed"] == 1
         # The second time all is known.
-        monkeypatch.setattr(self_test, "run", None)
+        monkeypatch.setattr(reference_check, "run", None)
         monkeypatch.setattr(ds1000, "grader", None)
     assert "references that pass" in (tmp_path / "run" / "report.md").read_text()
 
@@ -182,7 +185,7 @@ def test_real_references(grade: Grader):
     path = DATA / "benchmarks" / "ds1000.jsonl.gz"
     if not path.exists():
         pytest.skip(f"needs {path}, which is not part of the repository")
-    tasks = benchmark.load("ds1000", path).tasks
+    tasks = registry.load("ds1000", path).tasks
     assert len(tasks) == 1000
     some = [tasks[n] for n in (0, 15, 300, 511, 720, 862, 900)]
     for task in some:
@@ -212,7 +215,7 @@ def test_subsets_and_wrong_rows(tmp_path: Path, toy: Benchmark):
     assert toy.tasks[0].task_id == "ds1000/7"
     path = write_jsonl(tmp_path / "x.jsonl", [row(code_context=None)])
     with pytest.raises(InputError, match=r"line 1: code_context missing or of another type"):
-        benchmark.load("ds1000", path)
+        registry.load("ds1000", path)
 
 
 def script(path: Path, commands: str) -> str:
@@ -225,15 +228,15 @@ def script(path: Path, commands: str) -> str:
 def test_an_environment_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(InputError, match="codedpo eval setup ds1000"):
-        ds1000_env.find()
+        environment.find()
     with pytest.raises(InputError, match="no Python that runs"):
-        ds1000_env.find(str(tmp_path / "python"))
+        environment.find(str(tmp_path / "python"))
     bare = script(
         tmp_path / "bare",
         'echo \'{"python": "3.11.1", "machine": "x", "packages": {}, "path": []}\'',
     )
     with pytest.raises(InputError, match=r"lacks .*seaborn"):
-        ds1000_env.find(bare)
+        environment.find(bare)
 
 
 def test_a_step_that_fails_says_how_it_ended(tmp_path: Path):
@@ -241,11 +244,11 @@ def test_a_step_that_fails_says_how_it_ended(tmp_path: Path):
     with pytest.raises(
         InfrastructureError, match=r"making the environment failed[\s\S]*no space left"
     ):
-        ds1000_env.setup(tmp_path / "env", Console(quiet=True), broken)
+        environment.setup(tmp_path / "env", Console(quiet=True), broken)
 
 
 def test_versions_decide():
-    pins = ds1000_env.pins()
+    pins = environment.pins()
     assert (pins["numpy"], pins["pandas"], pins["scikit-learn"]) == ("1.26.4", "1.5.3", "1.4.0")
-    have = ds1000_env.Environment("python", "3.11.7", pins | {"pandas": "3.1.0"}, (), "")
+    have = environment.Environment("python", "3.11.7", pins | {"pandas": "3.1.0"}, (), "")
     assert have.differences == ["pandas 3.1.0 (pinned: 1.5.3)"]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import real_candidates
 
-from codedpo_plugin.execute import execute_problem
+from codedpo_plugin.execution.execute import execute_problem
 from codedpo_plugin.sandbox.client import Limits, Sandbox
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only rlimits hold off Linux")

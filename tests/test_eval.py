@@ -8,8 +8,10 @@ import pytest
 from conftest import write_jsonl
 from servers import Writer, serving
 
-from codedpo_eval import benchmark as benchmarks
-from codedpo_eval import grade, report, samples
+from codedpo_eval.benchmarks import registry as benchmarks
+from codedpo_eval.generation import samples
+from codedpo_eval.grading import grade
+from codedpo_eval.reporting import report
 from codedpo_eval.verdict import GradeSettings
 from codedpo_plugin.cli import main
 from codedpo_plugin.errors import InputError
@@ -92,7 +94,7 @@ def test_verdicts_are_kept_and_never_used_for_other_programs(
     own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graded(own, RIGHT)
-    from codedpo_eval import own as kind
+    from codedpo_eval.benchmarks import custom as kind
 
     ran = []
     verdict = kind._verdict

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from conftest import write_jsonl
 
-from codedpo_eval import own, speedup
-from codedpo_eval.benchmark import load
-from codedpo_eval.compare import solving
+from codedpo_eval.benchmarks import custom as own
+from codedpo_eval.benchmarks.registry import load
+from codedpo_eval.comparison import speedup
+from codedpo_eval.comparison.compare import solving
 from codedpo_eval.metrics import bootstrap, pass_at, wilson_interval
 from codedpo_plugin.cli import main
 

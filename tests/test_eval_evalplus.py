@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from conftest import DATA, write_jsonl
 
-from codedpo_eval import benchmark as benchmarks
-from codedpo_eval import references
-from codedpo_eval.evalplus_tasks import ask, grader, program
-from codedpo_eval.mbpp_inputs import restored
-from codedpo_eval.oracle import agrees, oracles
+from codedpo_eval.benchmarks import registry as benchmarks
+from codedpo_eval.benchmarks.evalplus import reference_outputs
+from codedpo_eval.benchmarks.evalplus.comparison_rules import agrees, oracles
+from codedpo_eval.benchmarks.evalplus.inputs import restored
+from codedpo_eval.benchmarks.evalplus.tasks import ask, grader, program
 from codedpo_eval.verdict import GradeSettings, Verdict
 from codedpo_plugin.cli import main
 from codedpo_plugin.errors import InfrastructureError, InputError
@@ -160,7 +160,7 @@ def test_long_values_are_compared_in_the_sandbox(tmp_path: Path) -> None:
 
 def test_ground_truth_is_made_once(double: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert verdicts(double, [DOUBLE])[0].plus == "pass"
-    monkeypatch.setattr(references, "_made", lambda *a: pytest.fail("made again"))
+    monkeypatch.setattr(reference_outputs, "_made", lambda *a: pytest.fail("made again"))
     assert verdicts(double, [DOUBLE])[0].plus == "pass"
 
 

@@ -13,8 +13,10 @@ from conftest import write_jsonl
 from rich.console import Console
 from servers import Writer, serving
 
-from codedpo_eval import benchmark, bigcode, exports, livecodebench
-from codedpo_eval.benchmark import Benchmark, Task
+from codedpo_eval.benchmarks import registry
+from codedpo_eval.benchmarks.livecodebench import tasks as livecodebench
+from codedpo_eval.benchmarks.registry import Benchmark, Task
+from codedpo_eval.harnesses import bigcode, export
 from codedpo_plugin.cli import main
 from codedpo_plugin.errors import InfrastructureError, InputError
 
@@ -38,7 +40,7 @@ def humaneval(name: str = "humaneval+", ids: list[str] = IDS) -> Benchmark:
     return Benchmark(name, "evalplus", Path("x"), "sha", "md5", "HumanEval+ v0", tuple(tasks))
 
 
-def graded(tmp_path: Path, problems: Benchmark | None = None, **other: Any) -> exports.Graded:
+def graded(tmp_path: Path, problems: Benchmark | None = None, **other: Any) -> export.Graded:
     """Two samples of two tasks, none of the third."""
     rows = [
         sample("HumanEval/0", 0, "a"),
@@ -55,7 +57,7 @@ def graded(tmp_path: Path, problems: Benchmark | None = None, **other: Any) -> e
         "pass_at_k": {"base": {"pass@1": (0.5, 0.4, 0.6)}, "plus": {"pass@1": (0.25, 0.1, 0.4)}},
         "generation": {"model": "org/name", "temperature": 0.2, "n": 2, "style": "chat"},
     }
-    return exports.Graded(
+    return export.Graded(
         tmp_path, report | other, rows, problems or humaneval(), tmp_path / "out", "org/name"
     )
 
@@ -70,7 +72,7 @@ def read(path: Path) -> Any:
 
 
 def test_evalplus(tmp_path: Path):
-    samples, results = exports.evalplus(graded(tmp_path))
+    samples, results = export.evalplus(graded(tmp_path))
     assert samples.name.replace(".jsonl", "_eval_results.json") == results.name
     rows = [json.loads(line) for line in samples.read_text().splitlines()]
     assert rows[0] == {"task_id": "HumanEval/0", "solution": "a"}
@@ -90,7 +92,7 @@ def test_evalplus(tmp_path: Path):
 
 def test_evalplus_itself_reads_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     evaluate = pytest.importorskip("evalplus.evaluate", reason="needs evalplus").evaluate
-    samples, _ = exports.evalplus(graded(tmp_path))
+    samples, _ = export.evalplus(graded(tmp_path))
     evaluate("humaneval", str(samples))
     printed = capsys.readouterr().out
     assert "Load from previous results" in printed
@@ -107,7 +109,7 @@ def test_bigcode_wants_the_order_of_its_dataset_and_the_number_of_samples(tmp_pa
     assert command[command.index("--n_samples") + 1] == "2"
     lines = (tmp_path / "bc" / "openai_humaneval" / "test.jsonl").read_text().splitlines()
     assert [json.loads(line)["task_id"] for line in lines] == IDS
-    generations, script = exports.bigcode(run)
+    generations, script = export.bigcode(run)
     assert read(generations) == read(job.generations)
     assert "--n_samples 2" in script.read_text()
     with pytest.raises(InputError, match="no task of the same problems"):
@@ -164,18 +166,18 @@ def test_bigcode_that_fails(tmp_path: Path):
 
 def test_leaderboard_takes_the_harness_s_own_score(tmp_path: Path):
     run = graded(tmp_path, humaneval("humaneval"))
-    (path,) = exports.leaderboard(run)
+    (path,) = export.leaderboard(run)
     ours = {"results": [{"task": "humaneval", "pass@1": 0.5}], "meta": {"model": "org/name"}}
     assert (path.name, read(path)) == ("org_name.json", ours)
     theirs = [{"grader": "x", "task": "humaneval", "pass_at_k": {"pass@1": 0.4}}]
-    (path,) = exports.leaderboard(graded(tmp_path, humaneval("humaneval"), other_graders=theirs))
+    (path,) = export.leaderboard(graded(tmp_path, humaneval("humaneval"), other_graders=theirs))
     assert read(path)["results"] == [{"task": "humaneval", "pass@1": 0.4}]
     with pytest.raises(InputError, match="no other of ours"):
-        exports.leaderboard(graded(tmp_path))
+        export.leaderboard(graded(tmp_path))
 
 
 def test_huggingface(tmp_path: Path):
-    base, plus, card = exports.huggingface(graded(tmp_path))
+    base, plus, card = export.huggingface(graded(tmp_path))
     assert base.relative_to(tmp_path / "out") == Path(".eval_results/humaneval.yaml")
     (entry,) = yaml.safe_load(plus.read_text())
     assert entry["dataset"] == {"id": "evalplus/humanevalplus", "task_id": "default"}
@@ -222,13 +224,13 @@ def test_a_run_of_livecodebench_from_samples_to_its_file(tmp_path: Path):
     assert content[names.index("sum")]["code_list"] == ["", ""]
     other = write_jsonl(tmp_path / "other.jsonl", toy.ROWS[:3])
     with pytest.raises(InputError, match="not the file"):
-        exports.export(run, "livecodebench", None, Console(quiet=True), data=other)
+        export.export(run, "livecodebench", None, Console(quiet=True), data=other)
 
 
 def test_a_model_is_asked_and_graded(tmp_path: Path):
     """From prompts to a report, in the benchmark's own chat form."""
     release = write_jsonl(tmp_path / "release.jsonl", toy.ROWS)
-    tasks = {task.task_id: task for task in benchmark.load("livecodebench", release).tasks}
+    tasks = {task.task_id: task for task in registry.load("livecodebench", release).tasks}
     right = {question: program for question, program, good in toy.PROGRAMS if good}
     said = [
         (
@@ -260,4 +262,4 @@ def test_livecodebench_wants_as_many_samples_of_each(tmp_path: Path):
     run = graded(tmp_path, release)
     run.rows.pop()
     with pytest.raises(InputError, match="from 1 to 2 samples"):
-        exports.livecodebench(run)
+        export.livecodebench(run)

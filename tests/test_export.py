@@ -12,7 +12,8 @@ import yaml
 from conftest import DOUBLE, SIGN, make_recipe
 from rich.console import Console
 
-from codedpo_plugin import export, hub, run
+from codedpo_plugin import pipeline
+from codedpo_plugin.dataset import export, hub
 from codedpo_plugin.errors import InfrastructureError, InputError
 from codedpo_plugin.recipe import Recipe
 
@@ -61,7 +62,7 @@ def test_conversational_rows_hold_fenced_code_and_standard_ones_bare_code(built:
 def test_responses_are_used_where_there_are_any(tmp_path: Path) -> None:
     responses = [f"Sure!\n```python\n{code}\n```" for code in DOUBLE["solutions"]]
     recipe = make_recipe(tmp_path, [DOUBLE | {"responses": responses}])
-    run.build(recipe, (1, 1), Console(quiet=True))
+    pipeline.build(recipe, (1, 1), Console(quiet=True))
     rows = read(recipe.output / "dataset", "dpo")
     assert {row["chosen"][0]["content"] for row in rows} == {responses[0]}
 
@@ -139,7 +140,7 @@ def test_no_pair_has_two_equal_texts(tmp_path: Path) -> None:
     same = ["the same answer"] * len(SIGN["solutions"])
     recipe = make_recipe(tmp_path, [SIGN | {"responses": same}])
     with pytest.raises(InputError, match="no problem gave a pair"):
-        run.build(recipe, (1, 1), Console(quiet=True))
+        pipeline.build(recipe, (1, 1), Console(quiet=True))
     assert (recipe.output / "more.jsonl").exists()  # what would help is told all the same
 
 

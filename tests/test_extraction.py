@@ -2,8 +2,8 @@
 
 import pytest
 
-from codedpo_plugin.sampling.extraction import code_of
-from codedpo_plugin.sampling.snippets import calls_of, snippets_of
+from codedpo_plugin.parsing.extraction import code_of
+from codedpo_plugin.parsing.snippets import calls_of, snippets_of
 
 F = "def f(x):\n    return x + 1"
 G = "def g(x):\n    return x"

@@ -15,11 +15,13 @@ from rich.console import Console
 from servers import Writer, serving
 from tiny_writer import lessons
 
-from codedpo_plugin import generate, manifests, prompts, run
+from codedpo_plugin import pipeline
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Recipe, Seeds, load_recipe
-from codedpo_plugin.seeds import find_seeds
-from codedpo_plugin.shards import Row, read_rows
+from codedpo_plugin.run_folder import manifests
+from codedpo_plugin.run_folder.shards import Row, read_rows
+from codedpo_plugin.synthesis import generate, prompts
+from codedpo_plugin.synthesis.seeds import find_seeds
 
 QUIET = Console(quiet=True)
 LIBRARY = Path(json.__file__).parents[1]  # the standard library's own sources
@@ -62,7 +64,7 @@ def rows_in(recipe: Recipe, stage: str, file: str) -> list[Row]:
 
 def test_a_folder_and_an_endpoint_are_enough(tmp_path: Path, server: Writer) -> None:
     recipe = recipe_on(tmp_path, server)
-    run.build(recipe, (1, 1), QUIET)
+    pipeline.build(recipe, (1, 1), QUIET)
     candidates = list(read_rows(recipe.output, "candidates"))
     assert [row["entry_point"] for row in candidates] == [
         "twice",
@@ -85,7 +87,7 @@ def test_a_folder_and_an_endpoint_are_enough(tmp_path: Path, server: Writer) -> 
     assert report["first_half"]["seeds"]["kept"] == len(EXERCISES)
     assert report["first_half"]["seeds"]["dropped"]["no docstring"] > 0
     asked = server.served
-    run.build(recipe, (1, 1), QUIET)
+    pipeline.build(recipe, (1, 1), QUIET)
     assert server.served == asked
 
 
@@ -100,7 +102,7 @@ def own(tmp_path: Path) -> Path:
 
 
 def generated(recipe: Recipe) -> dict[str, Row]:
-    run.first_half(["problems", "generate"], recipe, (1, 1), QUIET)
+    pipeline.first_half(["problems", "generate"], recipe, (1, 1), QUIET)
     return {row["task_id"]: row for row in rows_in(recipe, "generated", "candidates.jsonl")}
 
 
@@ -188,7 +190,7 @@ def test_contaminated_and_empty_problems_are_dropped_with_the_pair(
     (pair,) = made["contaminated"]
     assert (pair["task_id"], pair["benchmark"], pair["problem"]) == ("mirrored", "mine", "P/1")
     assert made["samples"]["solutions"] == {"kept": 36, "no program": 6}
-    run.build(recipe, (1, 1), QUIET)
+    pipeline.build(recipe, (1, 1), QUIET)
     assert "P/1" in (recipe.output / "report.html").read_text()
     assert (
         "Decontaminated against mine.jsonl: 1 problems dropped"
@@ -213,7 +215,7 @@ def test_a_spent_budget_leaves_a_dataset_and_more_money_goes_on(
     if two_models:
         cold = sampling | {"temperature": 0.2}
         keys["generate"] = {"solutions": {"n": 6}, "tests": {"n": 2, "sampling": cold}}
-    run.build(recipe_on(tmp_path, server, **keys), (1, 1), QUIET)
+    pipeline.build(recipe_on(tmp_path, server, **keys), (1, 1), QUIET)
     recipe = recipe_on(tmp_path, server, **keys)
     assert 0 < len(rows_in(recipe, "generated", "candidates.jsonl")) < len(EXERCISES)
     assert any(row["pairs"] for row in read_rows(recipe.output, "pairs"))
@@ -226,8 +228,8 @@ def test_a_spent_budget_leaves_a_dataset_and_more_money_goes_on(
 def test_parts_wait_for_the_candidates(tmp_path: Path, server: Writer, own: Path) -> None:
     recipe = recipe_on(tmp_path, server, seeds=None, problems=str(own))
     with pytest.raises(InputError, match="candidates are not made in parts"):
-        run.build(recipe, (1, 2), QUIET)
+        pipeline.build(recipe, (1, 2), QUIET)
     with pytest.raises(InputError, match="run `codedpo generate`"):
-        run.stages(["execute"], recipe, (1, 1), QUIET)
+        pipeline.stages(["execute"], recipe, (1, 1), QUIET)
     with pytest.raises(InputError, match="has no problems yet; run `codedpo problems`"):
-        run.first_half(["generate"], recipe, (1, 1), QUIET)
+        pipeline.first_half(["generate"], recipe, (1, 1), QUIET)

@@ -14,8 +14,10 @@ import pytest
 import toy_livecodebench as toy
 from conftest import write_jsonl
 
-from codedpo_eval import benchmark, lcb_tests, livecodebench
-from codedpo_eval.benchmark import Benchmark, Grader
+from codedpo_eval.benchmarks import registry
+from codedpo_eval.benchmarks.livecodebench import tasks
+from codedpo_eval.benchmarks.livecodebench import tests as lcb_tests
+from codedpo_eval.benchmarks.registry import Benchmark, Grader
 from codedpo_eval.verdict import PASS, GradeSettings
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.sandbox.client import Limits, Reply, Sandbox
@@ -24,14 +26,14 @@ from codedpo_plugin.sandbox.client import Limits, Reply, Sandbox
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
     path = write_jsonl(tmp_path_factory.mktemp("lcb") / "release.jsonl", toy.ROWS)
-    return benchmark.load("livecodebench", path)
+    return registry.load("livecodebench", path)
 
 
 @pytest.fixture(scope="module")
 def grade(release: Benchmark) -> Iterator[Grader]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(livecodebench, "SECONDS", 1.0)
-        with livecodebench.grader(release, GradeSettings(seconds=1.0)) as grade:
+        patch.setattr(tasks, "SECONDS", 1.0)
+        with tasks.grader(release, GradeSettings(seconds=1.0)) as grade:
             yield grade
 
 
@@ -100,7 +102,7 @@ def test_without_files_programs_still_have_their_streams():
         "import os\n"
         "def refuse(*_): raise OSError\n"
         "os.open = refuse\n"
-        "from codedpo_eval.lcb_harness import stdout_of\n"
+        "from codedpo_eval.benchmarks.livecodebench.harness import stdout_of\n"
         "code = 'import sys\\nprint(input())\\nsys.stdout.flush()\\n"
         "sys.stdout.buffer.write(sys.stdin.read().encode())\\nsys.stdout.close()'\n"
         "os.write(1, repr(stdout_of(code, 'a\\nb\\n')).encode())\n"
@@ -140,7 +142,7 @@ def test_date_windows(release: Benchmark):
     def ids(start: str | None, end: str | None) -> list[str]:
         days = {"start_date": start, "end_date": end}
         choice = tuple((name, day) for name, day in days.items() if day)
-        return [t.task_id for t in benchmark.load("livecodebench", release.path, choice).tasks]
+        return [t.task_id for t in registry.load("livecodebench", release.path, choice).tasks]
 
     assert ids("2024-05-02", None) == ["half", "pairs"]
     assert ids("2024-05-01", "2024-07-31") == ["sum", "words", "pairs", "is_even"]
@@ -152,26 +154,24 @@ def test_date_windows(release: Benchmark):
 
 def test_prompts_and_answers(release: Benchmark):
     by_id = {task.task_id: task for task in release.tasks}
-    (system, user), stops = livecodebench.ask(by_id["pairs"], "chat")
+    (system, user), stops = tasks.ask(by_id["pairs"], "chat")
     assert system["content"].startswith("You are an expert Python programmer.")
     assert "use the following starter code" in user["content"]
     assert user["content"].endswith("### Answer: (use the provided format with backticks)\n\n")
     assert not stops
-    assert "Read the inputs from stdin" in livecodebench.ask(by_id["sum"], "chat")[0][1]["content"]
-    text, stops = livecodebench.ask(by_id["pairs"], "completion")
+    assert "Read the inputs from stdin" in tasks.ask(by_id["sum"], "chat")[0][1]["content"]
+    text, stops = tasks.ask(by_id["pairs"], "completion")
     assert text.count("### Starter Code") == 2
     assert text.endswith("def pairs(self\n\n### Answer\n\n")
     answer = (
         "<think>```\nno\n```</think>First\n```python\na\n```\nthen\n```python\nb = 1\nc\n```\nDone."
     )
-    assert livecodebench.program(by_id["sum"], answer, "chat") == "b = 1\nc"
-    assert livecodebench.program(by_id["sum"], "no code", "chat") == ""
-    assert (
-        livecodebench.program(by_id["sum"], " x = 1\n\n### Question\nmore", "completion") == "x = 1"
-    )
+    assert tasks.program(by_id["sum"], answer, "chat") == "b = 1\nc"
+    assert tasks.program(by_id["sum"], "no code", "chat") == ""
+    assert tasks.program(by_id["sum"], " x = 1\n\n### Question\nmore", "completion") == "x = 1"
 
 
 def test_a_wrong_file_is_said(tmp_path: Path):
     path = write_jsonl(tmp_path / "x.jsonl", [{"task_id": "1", "prompt": "p"}])
     with pytest.raises(InputError, match=r"line 1: question_id, .* missing"):
-        benchmark.load("livecodebench", path)
+        registry.load("livecodebench", path)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from codedpo_plugin.errors import InfrastructureError
-from codedpo_plugin.execute import execute_problem
+from codedpo_plugin.execution.execute import execute_problem
 from codedpo_plugin.sandbox import cgroup, client, scratch
 from codedpo_plugin.sandbox.client import Limits, Reply, Sandbox
 

@@ -44,7 +44,7 @@ PROGRAM = """
 import json, warnings
 from rich.console import Console
 from codedpo_plugin.doctor import doctor
-from codedpo_plugin.execute import execute_problem
+from codedpo_plugin.execution.execute import execute_problem
 from codedpo_plugin.sandbox.client import Limits, Sandbox
 f = "def f(x):\\n "
 row = {

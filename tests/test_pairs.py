@@ -8,22 +8,24 @@ import pytest
 from conftest import DOUBLE, SIGN, make_recipe
 from rich.console import Console
 
-from codedpo_plugin import build, export, rank_eval, rank_report, run
-from codedpo_plugin.confidence import calibrate, evidence
-from codedpo_plugin.credible import telling_tests
+from codedpo_plugin import pipeline, stages
+from codedpo_plugin.dataset import export
 from codedpo_plugin.errors import InputError
-from codedpo_plugin.probes import probes_of
-from codedpo_plugin.rankers import NO_VALUE, NOT_RUN, RANKERS, REFUSED, PassMatrix
-from codedpo_plugin.recipe import Calibration, Pairs
-from codedpo_plugin.selection import SELECTIONS, UNSURE, Problem
-from codedpo_plugin.settle import (
+from codedpo_plugin.pairing.confidence import calibrate, evidence
+from codedpo_plugin.pairing.more_samples import (
     MORE_SOLUTIONS,
     MORE_TESTS,
     NONE_RIGHT,
     what_would_settle,
     write_more,
 )
-from codedpo_plugin.shards import read_rows
+from codedpo_plugin.pairing.selection import SELECTIONS, UNSURE, Problem
+from codedpo_plugin.parsing.input_mutation import probes_of
+from codedpo_plugin.rank_eval import evaluate, report
+from codedpo_plugin.ranking.credible_tests import telling_tests
+from codedpo_plugin.ranking.rankers import NO_VALUE, NOT_RUN, RANKERS, REFUSED, PassMatrix
+from codedpo_plugin.recipe import Calibration, Pairs
+from codedpo_plugin.run_folder.shards import read_rows
 
 QUIET = Console(quiet=True)
 
@@ -131,21 +133,21 @@ def test_what_would_settle_a_problem():
 
 def test_nothing_is_to_settle_where_correctness_pairs_are_not_wanted(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [SIGN], "pairs.min_confidence=1")
-    run.stages(build.STAGES, recipe, (1, 1), QUIET)
+    pipeline.stages(stages.STAGES, recipe, (1, 1), QUIET)
     assert next(read_rows(recipe.output, "pairs"))["settle"]
     off = make_recipe(tmp_path, [SIGN], "pairs.min_confidence=1", "pairs.correctness=false")
-    run.stages(build.STAGES, off, (1, 1), QUIET)
+    pipeline.stages(stages.STAGES, off, (1, 1), QUIET)
     assert next(read_rows(off.output, "pairs"))["settle"] is None
 
 
 def test_pairs_of_one_confidence_are_taken_together() -> None:
     def made(confidence, right):
-        return rank_eval.Pair(0, confidence, right, False, True, 0.0, False, 0.5)
+        return evaluate.Pair(0, confidence, right, False, True, 0.0, False, 0.5)
 
     pairs = [made(0.5, False), made(0.9, True), made(0.5, True), made(0.5, True)]
-    taken, right = rank_eval.by_confidence(pairs)
+    taken, right = evaluate.by_confidence(pairs)
     assert (taken.tolist(), right.tolist()) == ([1, 4], [1, 0.75])
-    assert [len(part) for part in rank_eval.by_confidence([])] == [0, 0]
+    assert [len(part) for part in evaluate.by_confidence([])] == [0, 0]
 
 
 def test_problems_that_more_samples_would_settle_are_listed(tmp_path: Path) -> None:
@@ -204,7 +206,7 @@ def test_what_has_no_literal_arguments_has_no_probes(call):
 
 def test_probes_are_run_and_known_by_value_or_error(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE], "probe.per_test=2")
-    run.stages(["execute", "probe"], recipe, (1, 1), QUIET)
+    pipeline.stages(["execute", "probe"], recipe, (1, 1), QUIET)
     (row,) = read_rows(recipe.output, "probes")
     assert row["probes"]
     assert set(row["probe_tests"]) <= {0, 3, 4}
@@ -215,7 +217,7 @@ def test_probes_are_run_and_known_by_value_or_error(tmp_path: Path) -> None:
 
 def test_a_target_precision_drops_the_least_sure_pairs(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE, SIGN])
-    run.build(recipe, (1, 1), QUIET)
+    pipeline.build(recipe, (1, 1), QUIET)
     sure = [
         pair["confidence"] for row in read_rows(recipe.output, "pairs") for pair in row["pairs"]
     ]
@@ -236,12 +238,12 @@ def labelled(tmp_path: Path, truth):
 def test_rank_eval_reads_truth_and_writes_what_it_found(tmp_path: Path) -> None:
     truth = [[True, True, False, False, True], [True, False, False, False, True]]
     recipe = labelled(tmp_path, truth)
-    problems = rank_eval.labelled_problems(recipe, None, QUIET)
-    results = rank_eval.evaluate(problems, (None, None), 1, recipe.pairs)
-    summary = rank_report.summarise(results, recipe.pairs.calibration, canary=0)
+    problems = evaluate.labelled_problems(recipe, None, QUIET)
+    results = evaluate.evaluate(problems, (None, None), 1, recipe.pairs)
+    summary = report.summarise(results, recipe.pairs.calibration, canary=0)
     assert summary["rankings"]["self_validation"]["top-1"][0] == 1
     assert summary["selections"]["paper's rule"]["right"][0] == 1
-    json_file, markdown, picture = rank_report.write(tmp_path / "out", summary, results)
+    json_file, markdown, picture = report.write(tmp_path / "out", summary, results)
     assert json.loads(json_file.read_text())["problems"] == 2
     assert "| paper's rule | 2.0 | 1.00 [1.00, 1.00]" in markdown.read_text()
     assert picture.read_bytes()[:4] == b"\x89PNG"
@@ -249,8 +251,8 @@ def test_rank_eval_reads_truth_and_writes_what_it_found(tmp_path: Path) -> None:
 
 def test_a_draw_takes_the_probes_of_its_tests_and_no_others(tmp_path: Path) -> None:
     recipe = labelled(tmp_path, [[True] * 5, [True] * 5])
-    whole = rank_eval.labelled_problems(recipe, None, QUIET)[0]
-    sample = rank_eval.drawn(whole, (3, 2), np.random.default_rng(1))
+    whole = evaluate.labelled_problems(recipe, None, QUIET)[0]
+    sample = evaluate.drawn(whole, (3, 2), np.random.default_rng(1))
     tests, probes = sample.matrix.passes.shape[1], len(sample.probe_tests)
     assert (sample.matrix.passes.shape[0], tests) == (3, 2)
     assert sample.matrix.outputs.shape[1] == tests + probes
@@ -266,4 +268,4 @@ def test_a_draw_takes_the_probes_of_its_tests_and_no_others(tmp_path: Path) -> N
 )
 def test_missing_truth_is_named(tmp_path: Path, truth, name, message) -> None:
     with pytest.raises(InputError, match=message):
-        rank_eval.labelled_problems(labelled(tmp_path, truth), name, QUIET)
+        evaluate.labelled_problems(labelled(tmp_path, truth), name, QUIET)

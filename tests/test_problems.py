@@ -11,12 +11,13 @@ pytest.importorskip("datasketch", reason="pip install 'codedpo[sample]'")
 from conftest import write_jsonl
 from rich.console import Console
 
-from codedpo_plugin import benchmarks, manifests, problems, prompts
-from codedpo_plugin.decontaminate import LIMITS, Tests, Texts, further_calls
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import load_recipe
+from codedpo_plugin.run_folder import manifests
 from codedpo_plugin.sampling import Sample
 from codedpo_plugin.sandbox.client import Sandbox
+from codedpo_plugin.synthesis import benchmark_problems, problems, prompts
+from codedpo_plugin.synthesis.decontamination import LIMITS, Tests, Texts, further_calls
 
 TEXT = "Return the sum of the squares of the numbers."
 SIGNATURE = "def squares(numbers: list[int]) -> int:"
@@ -127,7 +128,7 @@ def test_words_of_a_benchmark_are_dropped_and_told(tmp_path: Path) -> None:
 
 def test_benchmarks_in_their_own_forms(tmp_path: Path) -> None:
     file = write_jsonl(tmp_path / "some.jsonl", [HUMANEVAL, MBPP, LIVE, {"prompt": "Words alone."}])
-    first, second, third, fourth = benchmarks.load(str(file))
+    first, second, third, fourth = benchmark_problems.load(str(file))
     assert (first.entry_point, first.tests[0], len(first.tests)) == (
         "candidate",
         "assert candidate(0, 1) == 1",
@@ -137,11 +138,13 @@ def test_benchmarks_in_their_own_forms(tmp_path: Path) -> None:
     assert third.tests == ("assert turn([1, 2], 3) == [2, 1]",)
     assert (fourth.entry_point, fourth.tests) == (None, ())
     with pytest.raises(InputError, match="known by name: humaneval, mbpp, ds1000, livecodebench"):
-        benchmarks.load("humanevil")
+        benchmark_problems.load("humanevil")
 
 
 def test_a_solution_of_a_benchmark_is_found_under_any_name(tmp_path: Path) -> None:
-    known = Tests(benchmarks.load(str(write_jsonl(tmp_path / "he.jsonl", [HUMANEVAL, MBPP]))))
+    known = Tests(
+        benchmark_problems.load(str(write_jsonl(tmp_path / "he.jsonl", [HUMANEVAL, MBPP])))
+    )
     with Sandbox(LIMITS) as sandbox:
 
         def solved(*programs: str, test: str = "assert total(1, 1) == 2") -> str | None:
@@ -165,7 +168,7 @@ def test_few_tests_are_too_little_where_the_benchmark_has_a_solution(tmp_path: P
         "entry_point": "strlen",
         "test": "def check(candidate):\n    assert candidate('') == 0\n    assert candidate('abc') == 3\n",
     }
-    (problem,) = benchmarks.load(str(write_jsonl(tmp_path / "he.jsonl", [length])))
+    (problem,) = benchmark_problems.load(str(write_jsonl(tmp_path / "he.jsonl", [length])))
     assert {"candidate('abcabc')", "candidate('ABC')"} <= set(further_calls(problem))
     programs = {
         "same": "def total(s):\n    return sum(1 for _ in s)",
@@ -189,7 +192,7 @@ def test_references_of_benchmarks_define_what_the_tests_call() -> None:
          "assertion": "assert add(1, 2) == 3"},
     ]  # fmt: skip
     for row in rows:
-        problem = benchmarks.problem_of("b", 0, row)
+        problem = benchmark_problems.problem_of("b", 0, row)
         assert problem
         assert problem.reference
         space: dict[str, object] = {}
@@ -200,8 +203,8 @@ def test_references_of_benchmarks_define_what_the_tests_call() -> None:
 
 def test_texts_shorter_than_the_ngram_are_found_as_a_whole() -> None:
     known = [
-        benchmarks.Problem("b", "1", "Write a function to reverse strings."),
-        benchmarks.Problem("b", "2", "Sort it."),
+        benchmark_problems.Problem("b", "1", "Write a function to reverse strings."),
+        benchmark_problems.Problem("b", "2", "Sort it."),
     ]
     texts = Texts(known, 10)
     found = texts.overlap("Please write a function to reverse strings in a list, and sort it.")
@@ -219,7 +222,7 @@ def test_livecodebench_on_standard_input_and_ds1000_are_compared_by_words(tmp_pa
         {"prompt": "Problem:\nI have a frame of trades and want the mean price of every weekday.\nA:\n<code>\n",
          "reference_code": "result = 1", "metadata": {"library": "Pandas"}, "code_context": "import pandas"},
     ]  # fmt: skip
-    known = benchmarks.load(str(write_jsonl(tmp_path / "both.jsonl", rows)))
+    known = benchmark_problems.load(str(write_jsonl(tmp_path / "both.jsonl", rows)))
     assert [(one.task_id, one.tests) for one in known] == [("1873_A", ()), ("1", ())]
     texts = Texts(known, 10)
     found = texts.overlap(f"Given two numbers. {story.lower()}; return that day.")
@@ -233,7 +236,8 @@ def test_livecodebench_on_standard_input_and_ds1000_are_compared_by_words(tmp_pa
 def test_what_many_problems_say_is_no_overlap() -> None:
     common = "Write a Python function that takes a list of numbers and returns"
     known = [
-        benchmarks.Problem("b", str(n), f"{common} value {n} of something else") for n in range(30)
+        benchmark_problems.Problem("b", str(n), f"{common} value {n} of something else")
+        for n in range(30)
     ]
     assert Texts(known, 10).overlap(f"{common} their sum") is None
 

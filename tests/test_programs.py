@@ -2,7 +2,7 @@
 
 import pytest
 
-from codedpo_plugin.programs import keeps_state, may_vary, normalised
+from codedpo_plugin.parsing.programs import keeps_state, may_vary, normalised
 
 
 def test_layout_comments_and_docstrings_do_not_matter() -> None:

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import betaln
 from scipy.stats import spearmanr
 
-from codedpo_plugin.rankers import (
+from codedpo_plugin.ranking.rankers import (
     NO_VALUE,
     NOT_RUN,
     RANKERS,

@@ -11,8 +11,8 @@ pytest.importorskip("trl", reason="pip install 'codedpo[train]'")
 import ranks
 from tiny import save
 
-from codedpo_plugin import training
 from codedpo_plugin.recipe import Recipe
+from codedpo_plugin.training import recipe as training
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 SIZES = {

@@ -13,7 +13,7 @@ from rich.console import Console
 from test_build import rows_of
 from test_status import said
 
-from codedpo_plugin import run
+from codedpo_plugin import pipeline
 from codedpo_plugin.errors import InputError
 
 QUIET = Console(quiet=True)
@@ -30,7 +30,7 @@ def test_without_a_cluster_it_is_said_how_to_start_one(
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))  # where no cluster has left its address
     recipe = make_recipe(tmp_path, [DOUBLE])
     with pytest.raises(InputError, match=r"ray\.address.*`ray start --head`"):
-        run.build(recipe, (1, 1), QUIET, "ray")
+        pipeline.build(recipe, (1, 1), QUIET, "ray")
 
 
 @pytest.mark.ray
@@ -38,7 +38,7 @@ def test_a_worker_and_a_node_are_killed_and_every_row_is_there_once(tmp_path: Pa
     pytest.importorskip("ray")
     (tmp_path / "here").mkdir()
     local = make_recipe(tmp_path / "here", ROWS, "shard_size=1")
-    run.build(local, (1, 1), QUIET)
+    pipeline.build(local, (1, 1), QUIET)
     recipe = make_recipe(tmp_path, ROWS)
     file = tmp_path / "recipe.yaml"
     file.write_text(file.read_text() + "execute: {seconds: 0.5}\nshard_size: 1\nworkers: 1\n")

@@ -27,11 +27,13 @@ from rich.console import Console
 from test_from_repos import SEEDS, recipe_on
 from tiny_writer import make
 
-from codedpo_plugin import manifests, prompts, run
+from codedpo_plugin import pipeline
 from codedpo_plugin.recipe import Sampling, Seeds
+from codedpo_plugin.run_folder import manifests
+from codedpo_plugin.run_folder.shards import read_rows
 from codedpo_plugin.sampling import CACHE, Ask, Cache, sample
-from codedpo_plugin.seeds import find_seeds
-from codedpo_plugin.shards import read_rows
+from codedpo_plugin.synthesis import prompts
+from codedpo_plugin.synthesis.seeds import find_seeds
 
 pytestmark = pytest.mark.server
 
@@ -91,7 +93,7 @@ def test_from_sources_to_a_dataset_that_loads(tmp_path: Path, model: Path, url: 
         sampling = {"model": str(model), "base_url": url, "max_tokens": 200, "max_concurrency": 4}
         server: Any = SimpleNamespace(url=url)
         recipe = recipe_on(tmp_path, server, *overrides, sampling=sampling)
-        run.build(recipe, (1, 1), Console(width=120))
+        pipeline.build(recipe, (1, 1), Console(width=120))
         return recipe.output
 
     folder = build()

@@ -11,8 +11,9 @@ pytest.importorskip("trl", reason="pip install 'codedpo[train]'")
 
 from tiny import save
 
-from codedpo_plugin import known_keys, training, traps
 from codedpo_plugin.recipe import Recipe
+from codedpo_plugin.training import pitfalls, stack_schemas
+from codedpo_plugin.training import recipe as training
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 SIZES = {
@@ -80,8 +81,8 @@ def test_a_model_file_names_a_model_and_keeps_the_batch(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted((RECIPES / "trl" / "models").glob("*.yaml")), ids=str)
 def test_every_model_goes_with_kto_and_lora(path: Path) -> None:
     recipe = training.load([RECIPES / "trl" / "kto.yaml", path, RECIPES / "trl" / "lora.yaml"])
-    assert not list(known_keys.problems(recipe))
-    assert not list(traps.of_keys(recipe, 8))
+    assert not list(stack_schemas.problems(recipe))
+    assert not list(pitfalls.of_keys(recipe, 8))
 
 
 @pytest.mark.parametrize("path", sorted((RECIPES / "accelerate").glob("*.yaml")), ids=str)

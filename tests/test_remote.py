@@ -10,10 +10,10 @@ import pytest
 from conftest import DOUBLE, HOPELESS, SIGN, make_recipe
 from test_build import rows_of
 
-from codedpo_plugin import storage
 from codedpo_plugin.errors import InputError, StorageError
 from codedpo_plugin.recipe import Recipe, load_recipe
-from codedpo_plugin.shards import replacing
+from codedpo_plugin.run_folder import files
+from codedpo_plugin.run_folder.shards import replacing
 
 REMOTE = Path(__file__).with_name("remote")
 
@@ -55,7 +55,7 @@ def test_a_build_in_an_object_store(built: Recipe, tmp_path: Path) -> None:
 
 def test_a_block_that_fails_leaves_the_object_as_it_was() -> None:
     upath = pytest.importorskip("upath")
-    path = storage.location("memory://here/there/file")
+    path = files.location("memory://here/there/file")
     assert isinstance(path, upath.UPath)
     with replacing(path) as file:
         file.write(b"old")
@@ -72,9 +72,9 @@ def test_a_block_that_fails_leaves_the_object_as_it_was() -> None:
 
 def test_a_folder_that_is_replaced_loses_what_is_no_more() -> None:
     pytest.importorskip("upath")
-    folder = storage.location("memory://bucket/dataset")
+    folder = files.location("memory://bucket/dataset")
     for names in (("README.md", "a/x"), ("README.md", "b/y")):
-        with storage.new_folder(folder, Path("unused")) as new:
+        with files.new_folder(folder, Path("unused")) as new:
             for name in names:
                 (new / name).parent.mkdir(exist_ok=True)
                 (new / name).write_text(names[1])

@@ -12,24 +12,19 @@ import pytest
 from conftest import PAPER
 from rich.console import Console
 
-from codedpo_plugin import (
-    candidates,
-    execute,
-    page,
-    pairs,
-    plots,
-    probe,
-    report,
-    score,
-    tables,
-    timing,
-)
-from codedpo_plugin.build import STAGES, wanted_key
+from codedpo_plugin.dataset.export import Counts
 from codedpo_plugin.errors import InputError
-from codedpo_plugin.export import Counts
+from codedpo_plugin.execution import execute, probe
+from codedpo_plugin.pairing import pairs
+from codedpo_plugin.ranking import rank
 from codedpo_plugin.recipe import Recipe, load_recipe
-from codedpo_plugin.shards import shard_path, write_shard
-from codedpo_plugin.show import cut_code, duration, plain, show
+from codedpo_plugin.reporting import page, plots, tables
+from codedpo_plugin.reporting import summary as report
+from codedpo_plugin.reporting.show import cut_code, duration, plain, show
+from codedpo_plugin.run_folder import candidates
+from codedpo_plugin.run_folder.shards import shard_path, write_shard
+from codedpo_plugin.stages import STAGES, wanted_key
+from codedpo_plugin.timing import time_solutions
 
 HOSTILE = "<script>alert(1)</script> [/red] [bold]x \x1b[31m \u202e &amp; $title"
 LETTERS = {"p": "passed", "f": "failed", "e": "error", "t": "timeout", "n": "not_run"}
@@ -126,8 +121,8 @@ def make_run(run: Path, problems=PROBLEMS, shard_size=2) -> Recipe:
     schemas = {
         "execute": execute.schema(),
         "probe": probe.SCHEMA,
-        "rank": score.schema(recipe),
-        "time": timing.SCHEMA,
+        "rank": rank.schema(recipe),
+        "time": time_solutions.SCHEMA,
         "pairs": pairs.SCHEMA,
     }
     shards = [problems[i : i + shard_size] for i in range(0, len(problems), shard_size)]

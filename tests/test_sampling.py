@@ -23,8 +23,8 @@ from stub_server import Stub
 from codedpo_plugin.errors import InfrastructureError, InputError
 from codedpo_plugin.recipe import Prices, Sampling
 from codedpo_plugin.sampling import Ask, Cache, Usage, sample
-from codedpo_plugin.sampling.faults import retry_after
-from codedpo_plugin.sampling.limiter import Limiter
+from codedpo_plugin.sampling.concurrency import Limiter
+from codedpo_plugin.sampling.retry_policy import retry_after
 
 HERE = Path(__file__).parent
 

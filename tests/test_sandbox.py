@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from codedpo_plugin.errors import InfrastructureError
-from codedpo_plugin.execute import execute_problem, require
-from codedpo_plugin.sandbox import attempts
-from codedpo_plugin.sandbox.attempts import PROPERTIES
+from codedpo_plugin.execution.execute import execute_problem, require
+from codedpo_plugin.sandbox import self_check
 from codedpo_plugin.sandbox.client import Limits, Reply, Sandbox
 from codedpo_plugin.sandbox.encoding import decode
+from codedpo_plugin.sandbox.self_check import PROPERTIES
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only rlimits hold off Linux")
 
@@ -192,7 +192,7 @@ def test_a_demanded_layer_that_is_off_refuses(sandbox: Sandbox) -> None:
 def test_what_is_demanded_is_tried(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     require(["network", "processes", "signals", "memory", "filesystem"], sandbox)
     monkeypatch.setitem(PROPERTIES, "network", ("network", "read_scratch"))
-    monkeypatch.setattr(attempts, "decode", lambda text: {**decode(text), "read_scratch": "open"})
+    monkeypatch.setattr(self_check, "decode", lambda text: {**decode(text), "read_scratch": "open"})
     with pytest.raises(InfrastructureError, match=r"network is off .* can read_scratch"):
         require(["network"], sandbox)
 

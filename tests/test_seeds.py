@@ -11,12 +11,12 @@ pytest.importorskip("datasketch", reason="pip install 'codedpo[sample]'")
 
 from rich.console import Console
 
-from codedpo_plugin import seeds
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Recipe, Seeds
-from codedpo_plugin.secrets_in import found_in
-from codedpo_plugin.shards import Row
-from codedpo_plugin.sources import Source, license_of, permitted, read_sources
+from codedpo_plugin.run_folder.shards import Row
+from codedpo_plugin.synthesis import seeds
+from codedpo_plugin.synthesis.secrets import found_in
+from codedpo_plugin.synthesis.sources import Source, license_of, permitted, read_sources
 
 GOOD = '''import math
 

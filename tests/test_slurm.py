@@ -11,10 +11,10 @@ from rich.console import Console
 from test_build import rows_of
 from test_status import said
 
-from codedpo_plugin import run
+from codedpo_plugin import pipeline
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Recipe
-from codedpo_plugin.shards import shard_path
+from codedpo_plugin.run_folder.shards import shard_path
 
 QUIET = Console(quiet=True)
 SLURM = (
@@ -37,7 +37,7 @@ def test_jobs_wait_for_each_other_and_make_what_a_local_build_makes(
     built: Recipe, tmp_path: Path, jobs: Any
 ) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE, SIGN, HOPELESS], SLURM)
-    run.build(recipe, (1, 1), QUIET, "slurm")
+    pipeline.build(recipe, (1, 1), QUIET, "slurm")
     execute, timing, pairs = jobs()
     for job in (execute, timing, pairs):
         assert set(job["codes"]) == {0}
@@ -60,7 +60,7 @@ def test_a_failed_task_stops_no_other_and_the_run_goes_on_from_there(
     recipe = make_recipe(tmp_path, [DOUBLE, SIGN], SLURM, "shard_size=1")
     broken = shard_path(recipe.output, "executions", 1)
     broken.mkdir(parents=True)  # nothing can be moved there
-    run.build(recipe, (1, 1), QUIET, "slurm")
+    pipeline.build(recipe, (1, 1), QUIET, "slurm")
     execute, timing, pairs = jobs()
     assert (execute["codes"], timing["codes"], pairs["codes"]) == ([0, 1], [0, 1], [1])
     assert shard_path(recipe.output, "timings", 0).exists()
@@ -68,15 +68,15 @@ def test_a_failed_task_stops_no_other_and_the_run_goes_on_from_there(
     assert "execute failed" in text
     assert str(broken) in text
     broken.rmdir()
-    run.build(recipe, (1, 1), QUIET)
+    pipeline.build(recipe, (1, 1), QUIET)
     assert (recipe.output / "dataset" / "README.md").exists()
 
 
 def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE])
     with pytest.raises(InputError, match="needs `slurm`, with at least a `partition`"):
-        run.build(recipe, (1, 1), QUIET, "slurm")
+        pipeline.build(recipe, (1, 1), QUIET, "slurm")
     pytest.importorskip("datatrove")
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(InputError, match="there is no `sbatch` on this machine"):
-        run.build(make_recipe(tmp_path, [DOUBLE], SLURM), (1, 1), QUIET, "slurm")
+        pipeline.build(make_recipe(tmp_path, [DOUBLE], SLURM), (1, 1), QUIET, "slurm")

@@ -11,12 +11,14 @@ import pytest
 from conftest import DOUBLE, HOPELESS, SIGN, make_recipe
 from rich.console import Console
 
-from codedpo_plugin import build, candidates, run
+from codedpo_plugin import pipeline as run
+from codedpo_plugin import stages
 from codedpo_plugin.errors import InfrastructureError, InputError
-from codedpo_plugin.pool import Pool
-from codedpo_plugin.progress import State
+from codedpo_plugin.executors.local import Pool
 from codedpo_plugin.recipe import Recipe
-from codedpo_plugin.status import Summary, status, summarise
+from codedpo_plugin.reporting.status import Summary, status, summarise
+from codedpo_plugin.run_folder import candidates
+from codedpo_plugin.run_folder.progress import State
 
 QUIET = Console(quiet=True)
 NOBODY = 2**22  # beyond the largest process id of Linux
@@ -38,7 +40,7 @@ def stage_of(recipe: Recipe, stage: str) -> Summary:
 def test_a_finished_run(built: Recipe) -> None:
     text = said(built.output)
     assert "candidates done 2 3" in text
-    for stage in build.STAGES:
+    for stage in stages.STAGES:
         assert f"{stage} done 2 3" in text
     assert text.endswith(f"All is done: {built.output / 'dataset'}")
 
@@ -64,9 +66,9 @@ def test_a_running_stage_as_another_process_sees_it(tmp_path: Path) -> None:
             state.tell(running=[1, 2])
             seen.append(stage_of(recipe, label))
 
-    for stage in build.STAGES:
+    for stage in stages.STAGES:
         State(recipe.output, stage, (1, 1)).tell()
-    build.run_stage("execute", recipe, Looking())
+    stages.run_stage("execute", recipe, Looking())
     assert (seen[0].phase, seen[0].shards_done, seen[0].shards, seen[0].running) == (
         "running",
         1,

@@ -27,7 +27,7 @@ def test_one_step(
     import trl
     from datasets import load_dataset
 
-    from codedpo_plugin.export import export
+    from codedpo_plugin.dataset.export import export
 
     settings = built.export.model_copy(update={"format": form, "test_fraction": 0.0})
     export(built.model_copy(update={"export": settings}))

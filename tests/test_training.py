@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from codedpo_plugin import axolotl_args, curves, plan, shapes, training
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Recipe
+from codedpo_plugin.training import axolotl_section, curves, memory, model_shapes
+from codedpo_plugin.training import recipe as training
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 DPO = RECIPES / "trl" / "dpo.yaml"
@@ -76,59 +77,59 @@ def test_a_build_recipe_is_no_training_recipe() -> None:
     ],
 )
 def test_parameters_are_those_published(model: str, billions: float) -> None:
-    assert shapes.shape_of(model).parameters / 1e9 == pytest.approx(billions, abs=0.011)
+    assert model_shapes.shape_of(model).parameters / 1e9 == pytest.approx(billions, abs=0.011)
 
 
 def test_every_model_file_can_be_planned() -> None:
     for path in (RECIPES / "trl" / "models").glob("*.yaml"):
         recipe = training.load([DPO, path])
-        assert recipe["model"] in shapes.KNOWN
+        assert recipe["model"] in model_shapes.KNOWN
 
 
-def planned(*overrides: str, model: str = "qwen2.5-coder-7b") -> plan.Setting:
+def planned(*overrides: str, model: str = "qwen2.5-coder-7b") -> memory.Setting:
     path = RECIPES / "trl" / "models" / f"{model}.yaml"
-    return plan.setting_of(training.load([DPO, path], list(overrides)))
+    return memory.setting_of(training.load([DPO, path], list(overrides)))
 
 
 def test_memory_of_seven_billion_parameters() -> None:
     setting = planned()
-    ddp = plan.memory(setting, "ddp", 8)
-    parameters = setting.shape.parameters / plan.GIB
+    ddp = memory.memory(setting, "ddp", 8)
+    parameters = setting.shape.parameters / memory.GIB
     assert ddp["weights"] + ddp["grads"] + ddp["Adam"] == pytest.approx(18 * parameters)
-    zero3 = plan.memory(setting, "zero3", 8)
+    zero3 = memory.memory(setting, "zero3", 8)
     assert zero3["Adam"] == pytest.approx(12 * parameters / 8)
     assert ddp["reference"] == 0
     kept = planned("precompute_ref_log_probs=false")
-    assert plan.memory(kept, "ddp", 8)["reference"] == pytest.approx(4 * parameters)
-    totals = [plan.total(setting, name, 8) for name in ("ddp", "zero2", "zero3")]
+    assert memory.memory(kept, "ddp", 8)["reference"] == pytest.approx(4 * parameters)
+    totals = [memory.total(setting, name, 8) for name in ("ddp", "zero2", "zero3")]
     assert totals == sorted(totals, reverse=True)
 
 
 def test_advice_names_the_first_thing_that_fits() -> None:
-    assert "one-gpu.yaml" in plan.advice(planned(model="qwen2.5-coder-1.5b"), 126, 1)
-    assert "zero2.yaml" in plan.advice(planned(), 126, 8)
-    assert "change: train with LoRA" in plan.advice(planned(), 72, 1)
+    assert "one-gpu.yaml" in memory.advice(planned(model="qwen2.5-coder-1.5b"), 126, 1)
+    assert "zero2.yaml" in memory.advice(planned(), 126, 8)
+    assert "change: train with LoRA" in memory.advice(planned(), 72, 1)
     kept = planned("precompute_ref_log_probs=false", model="qwen2.5-coder-1.5b")
-    assert "precompute_ref_log_probs: true" in plan.advice(kept, 36, 1)
-    assert "nothing fits" in plan.advice(planned(), 2, 1)
+    assert "precompute_ref_log_probs: true" in memory.advice(kept, 36, 1)
+    assert "nothing fits" in memory.advice(planned(), 2, 1)
 
 
 def test_advice_is_in_the_words_of_the_stack() -> None:
     """LLaMA-Factory cannot compute the reference beforehand, and has its own names for the rest."""
     recipe = training.load([RECIPES / "llamafactory" / "dpo.yaml"], ["finetuning_type=full"])
-    full = plan.setting_of(recipe)
-    assert "ds_z2_config.json" in plan.advice(full, 126, 8)
-    assert plan.advice(full, 72, 1).startswith("change: finetuning_type: lora; then take one GPU")
-    assert not any(new.reference is False and new.lora_rank is None for new in plan.changed(full))
-    axolotl = plan.setting_of(training.load([RECIPES / "axolotl" / "dpo.yaml"]))
-    assert "deepspeed: deepspeed_configs/zero2.json" in plan.advice(axolotl, 72, 8)
+    full = memory.setting_of(recipe)
+    assert "ds_z2_config.json" in memory.advice(full, 126, 8)
+    assert memory.advice(full, 72, 1).startswith("change: finetuning_type: lora; then take one GPU")
+    assert not any(new.reference is False and new.lora_rank is None for new in memory.changed(full))
+    axolotl = memory.setting_of(training.load([RECIPES / "axolotl" / "dpo.yaml"]))
+    assert "deepspeed: deepspeed_configs/zero2.json" in memory.advice(axolotl, 72, 8)
 
 
 def test_an_unknown_gpu_is_named_with_those_known() -> None:
     recipe = training.load([DPO, RECIPES / "trl" / "models" / "phi-2.yaml"])
     with pytest.raises(InputError, match="h200"):
-        plan.plan(recipe, "h2000", 1, Console(quiet=True))
-    plan.plan(recipe, "48gb", 1, Console(quiet=True))
+        memory.plan(recipe, "h2000", 1, Console(quiet=True))
+    memory.plan(recipe, "48gb", 1, Console(quiet=True))
 
 
 def test_shape_of_a_saved_config(tmp_path: Path) -> None:
@@ -137,10 +138,10 @@ def test_shape_of_a_saved_config(tmp_path: Path) -> None:
         "num_attention_heads": 2, "vocab_size": 10, "tie_word_embeddings": True,
     }  # fmt: skip
     text_of(tmp_path / "config.json", json.dumps(config))
-    assert shapes.shape_of(str(tmp_path)).parameters == 2 * (4 * 64 + 3 * 128) + 80
+    assert model_shapes.shape_of(str(tmp_path)).parameters == 2 * (4 * 64 + 3 * 128) + 80
     text_of(tmp_path / "config.json", json.dumps(config | {"num_experts": 8}))
     with pytest.raises(InputError, match="mixture"):
-        shapes.shape_of(str(tmp_path))
+        model_shapes.shape_of(str(tmp_path))
 
 
 def logged(folder: Path, **metrics: list[float]) -> Path:
@@ -199,14 +200,14 @@ def llamafactory(built: Recipe, tmp_path: Path, **keys: Any) -> training.Trainin
 
 def test_llamafactory_data_is_found_by_its_list(built: Recipe, tmp_path: Path) -> None:
     pytest.importorskip("datasets", reason="pip install 'codedpo[train]'")
-    from codedpo_plugin import training_data
+    from codedpo_plugin.training import data
 
-    rows = training_data.load(llamafactory(built, tmp_path))["train"]
+    rows = data.load(llamafactory(built, tmp_path))["train"]
     assert {"prompt", "chosen", "rejected"} <= set(rows.column_names)
     with pytest.raises(InputError, match="there: codedpo_dpo"):
-        training_data.load(llamafactory(built, tmp_path, dataset="codedpo_dp"))
+        data.load(llamafactory(built, tmp_path, dataset="codedpo_dp"))
     with pytest.raises(InputError, match="not a ranking dataset"):
-        training_data.load(llamafactory(built, tmp_path, dataset="codedpo_kto"))
+        data.load(llamafactory(built, tmp_path, dataset="codedpo_kto"))
 
 
 @pytest.mark.parametrize(
@@ -224,7 +225,7 @@ def test_rows_that_llamafactory_would_misread(
     form: dict[str, Any], row: dict[str, Any], message: str, built: Recipe, tmp_path: Path
 ) -> None:
     pytest.importorskip("datasets", reason="pip install 'codedpo[train]'")
-    from codedpo_plugin import training_data
+    from codedpo_plugin.training import data
 
     columns = {name: name for name in ("prompt", "chosen", "rejected")}
     entry = {"file_name": "rows.jsonl", "ranking": True, "columns": columns} | form
@@ -237,7 +238,7 @@ def test_rows_that_llamafactory_would_misread(
         {} if entry["ranking"] else {"stage": "kto"}
     )
     with pytest.raises(InputError, match=message):
-        training_data.load(llamafactory(built, tmp_path, **keys))
+        data.load(llamafactory(built, tmp_path, **keys))
 
 
 @pytest.mark.parametrize(
@@ -251,5 +252,5 @@ def test_rows_that_llamafactory_would_misread(
 )
 def test_a_wrong_section_for_axolotl_is_named(section: dict[str, str], message: str) -> None:
     with pytest.raises(InputError) as raised:
-        axolotl_args.section_of({"rl": "dpo", "codedpo": section})
+        axolotl_section.section_of({"rl": "dpo", "codedpo": section})
     assert message in str(raised.value)

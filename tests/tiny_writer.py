@@ -5,10 +5,10 @@ from pathlib import Path
 from exercises import EXERCISES, fenced
 from tiny_model import train
 
-from codedpo_plugin import prompts
-from codedpo_plugin.problems import parse_problem
+from codedpo_plugin.run_folder.shards import Row
 from codedpo_plugin.sampling import Sample
-from codedpo_plugin.shards import Row
+from codedpo_plugin.synthesis import prompts
+from codedpo_plugin.synthesis.problems import parse_problem
 
 
 def lessons(seeds: list[Row]) -> list[tuple[str, str]]:

@@ -7,8 +7,8 @@ Every response is in the cache before anything is done with it. So a killed run 
 was, and the same call on a finished cache needs no model at all.
 """
 
-from codedpo_plugin.sampling.asks import BUDGET_SPENT, Ask, Sample, Usage
 from codedpo_plugin.sampling.cache import CACHE, Cache
-from codedpo_plugin.sampling.sample import sample
+from codedpo_plugin.sampling.dispatch import sample
+from codedpo_plugin.sampling.types import BUDGET_SPENT, Ask, Sample, Usage
 
 __all__ = ["BUDGET_SPENT", "CACHE", "Ask", "Cache", "Sample", "Usage", "sample"]

@@ -13,7 +13,7 @@ from typing import IO, Any, Self
 
 from codedpo_plugin.errors import InfrastructureError, InputError
 from codedpo_plugin.recipe import Sampling
-from codedpo_plugin.sampling.asks import Ask, Reply, Sample
+from codedpo_plugin.sampling.types import Ask, Reply, Sample
 
 CACHE = "samples.sqlite"  # in a run folder
 

@@ -14,7 +14,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from codedpo_plugin.sampling.asks import Usage
+from codedpo_plugin.sampling.types import Usage
 
 _LINE = 15.0  # seconds between two lines of progress where the output is no terminal
 

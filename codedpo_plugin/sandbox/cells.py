@@ -3,7 +3,7 @@
 A leaf is a process that lives for one cell of the pass matrix, or for several cells that can leave
 each other nothing (see `purity.py`). Everything it sends back may have been made up by a solution,
 so it sends no verdict that matters: for a split test, the values of the calls, which are judged
-elsewhere (see `codedpo_plugin.assertions`).
+elsewhere (see `codedpo_plugin.parsing.assertions`).
 
 This file is imported by the zygote: it must need nothing but the standard library and this package.
 """

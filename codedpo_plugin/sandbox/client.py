@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from codedpo_plugin.errors import InfrastructureError
 from codedpo_plugin.sandbox import cells as records
-from codedpo_plugin.sandbox.process import Died, Interpreter, Zygote
+from codedpo_plugin.sandbox.zygote_handle import Died, Interpreter, Zygote
 
 _ENDED, _CPU_LIMIT, _WALL_LIMIT, _NOT_RUN, _BAD_SOURCE = range(5)
 _TRIES = 3  # of one cell, when the machine (not the solution) may have failed

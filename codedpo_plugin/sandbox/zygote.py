@@ -29,10 +29,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")))
-from codedpo_plugin.sandbox import clocks, lockdown, purity
+from codedpo_plugin.sandbox import lockdown, purity, race
 from codedpo_plugin.sandbox.cells import ERROR, Cell, define, run_cell
-from codedpo_plugin.sandbox.leaf import ROW_BROKE, read_exactly
-from codedpo_plugin.sandbox.leaves import (
+from codedpo_plugin.sandbox.process_tools import ROW_BROKE, read_exactly
+from codedpo_plugin.sandbox.runner import (
     BAD_SOURCE,
     CHILD,
     ENDED,
@@ -46,7 +46,7 @@ from codedpo_plugin.sandbox.leaves import (
 
 native: Any
 try:
-    native = importlib.import_module("codedpo_plugin.sandbox._leaf")
+    native = importlib.import_module("codedpo_plugin.sandbox._runner")
 except ImportError:  # there was no compiler
     native = None
 
@@ -176,7 +176,7 @@ def _rows(requests: int, replies: int, results: int, settings: dict[str, Any]) -
         size = struct.unpack("<I", read_exactly(requests, 4))[0]
         request = marshal.loads(read_exactly(requests, size))
         if "race" in request:
-            clocks.serve(request, requests, lambda text: write(replies, [pack(text=text)]))
+            race.serve(request, requests, lambda text: write(replies, [pack(text=text)]))
             return
         leaves.settings = settings | request
         if _carry_out(request, leaves, settings["share"]) > _MANY:

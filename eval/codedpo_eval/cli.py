@@ -14,8 +14,8 @@ from codedpo_eval import cli_others
 from codedpo_plugin.errors import InputError
 
 if TYPE_CHECKING:
-    from codedpo_eval.benchmark import Benchmark, Choice
-    from codedpo_eval.grade import Job
+    from codedpo_eval.benchmarks.registry import Benchmark, Choice
+    from codedpo_eval.grading.grade import Job
     from codedpo_eval.verdict import GradeSettings
     from codedpo_plugin.recipe import Sampling
 
@@ -188,7 +188,7 @@ def self_test(
     python: Python = None,
 ) -> None:
     """Grade the benchmark's own reference solutions: what fails cannot be measured here."""
-    from codedpo_eval import self_test as module
+    from codedpo_eval.grading import reference_check as module
 
     console, loaded = _console(), _load(benchmark, data)
     settings = _settings(loaded, seconds, python)
@@ -212,9 +212,9 @@ def _compare(
         import scipy  # noqa: F401
     except ImportError:
         raise InputError("comparing needs scipy: pip install 'codedpo[eval]'") from None
-    from codedpo_eval import compare as module
-    from codedpo_eval import report
-    from codedpo_eval.speedup import Protocol
+    from codedpo_eval.comparison import compare as module
+    from codedpo_eval.comparison.speedup import Protocol
+    from codedpo_eval.reporting import report
 
     measured = None
     if protocol:
@@ -266,7 +266,7 @@ def _choice(start_date: str | None, end_date: str | None) -> "Choice":
 
 
 def _load(name: str, data: Path | None, choice: "Choice" = ()) -> "Benchmark":
-    from codedpo_eval.benchmark import load
+    from codedpo_eval.benchmarks.registry import load
 
     benchmark = load(name, data, choice)
     known = benchmark.version or (
@@ -282,7 +282,7 @@ def _load(name: str, data: Path | None, choice: "Choice" = ()) -> "Benchmark":
 
 
 def _generate(benchmark: "Benchmark", settings: "Sampling", style: str, n: int, out: Path) -> None:
-    from codedpo_eval import generate as module
+    from codedpo_eval.generation import generate as module
 
     if style not in module.STYLES:
         raise InputError(f"--style {style}: one of {', '.join(module.STYLES)}")
@@ -300,10 +300,11 @@ def _grade(
     given: Path | None = None,
     evalplus: Path | None = None,
 ) -> None:
-    from codedpo_eval import grade as module
-    from codedpo_eval import report as reports
-    from codedpo_eval import samples, self_test
-    from codedpo_eval.benchmark import load
+    from codedpo_eval.benchmarks.registry import load
+    from codedpo_eval.generation import samples
+    from codedpo_eval.grading import grade as module
+    from codedpo_eval.grading import reference_check as self_test
+    from codedpo_eval.reporting import report as reports
 
     benchmark, console = load(name, data, choice), _console()
     found = samples.read(given or out / samples.FILE, benchmark)
@@ -313,7 +314,7 @@ def _grade(
         console.print(f"samples: {notice}", style="yellow", markup=False)
     settings = _settings(benchmark, seconds, python)
     if evalplus:
-        from codedpo_eval import evalplus_grader
+        from codedpo_eval.harnesses import evalplus as evalplus_grader
 
         verdicts = evalplus_grader.run(benchmark, found, out, evalplus, workers, console)
     else:
@@ -331,7 +332,7 @@ def _grade(
 
 
 def _settings(benchmark: "Benchmark", seconds: float, python: str | None) -> "GradeSettings":
-    from codedpo_eval.benchmark import kind_module
+    from codedpo_eval.benchmarks.registry import kind_module
     from codedpo_eval.verdict import GradeSettings
 
     options = getattr(kind_module(benchmark.kind), "options", None)

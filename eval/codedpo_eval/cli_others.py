@@ -30,8 +30,8 @@ def export(
     ] = None,
 ) -> None:
     """Write a graded run in the format of another harness, leaderboard or model card."""
-    from codedpo_eval import exports
-    from codedpo_eval import report as reports
+    from codedpo_eval.harnesses import export as exports
+    from codedpo_eval.reporting import report as reports
 
     console = _console()
     if bigcode and to != "bigcode":
@@ -48,11 +48,11 @@ def setup(
     python: Annotated[str | None, typer.Option(help="A Python 3.11 to build it with.")] = None,
 ) -> None:
     """Build the environment that a benchmark runs in: ds1000 has one of its own."""
-    from codedpo_eval import ds1000_env
+    from codedpo_eval.benchmarks.ds1000 import environment
 
     if what != "ds1000":
         raise InputError(f"setup {what}: only ds1000 has an environment of its own")
-    ds1000_env.setup(folder, _console(), python)
+    environment.setup(folder, _console(), python)
 
 
 def _console() -> Console:

@@ -24,17 +24,21 @@ import pretrain
 import world
 from rich.console import Console
 
-from codedpo_eval import compare, report, samples, speedup
-from codedpo_eval import generate as asking
-from codedpo_eval import grade as grading
-from codedpo_eval.benchmark import load
+from codedpo_eval.benchmarks.registry import load
+from codedpo_eval.comparison import compare, speedup
+from codedpo_eval.generation import generate as asking
+from codedpo_eval.generation import samples
+from codedpo_eval.grading import grade as grading
+from codedpo_eval.reporting import report
 from codedpo_eval.verdict import PASS, GradeSettings
-from codedpo_plugin import build as pipeline
-from codedpo_plugin import candidates, export, run, training
-from codedpo_plugin.execute import execute_problem
+from codedpo_plugin import pipeline, stages
+from codedpo_plugin.dataset import export
+from codedpo_plugin.execution.execute import execute_problem
 from codedpo_plugin.recipe import Recipe, Sampling, load_recipe
+from codedpo_plugin.run_folder import candidates
+from codedpo_plugin.run_folder.shards import Row, read_rows, replacing
 from codedpo_plugin.sandbox.client import Sandbox
-from codedpo_plugin.shards import Row, read_rows, replacing
+from codedpo_plugin.training import recipe as training
 
 HERE = Path(__file__).parent
 TRL = HERE.parent / "trl"
@@ -122,7 +126,7 @@ class Seed:
             pretrain.pretrain(self.base, seed)
         self.shared = self.folder / "shared"
         recipe = self._recipe(self.shared)
-        run.first_half(run.FIRST_HALF, recipe, (1, 1), CONSOLE)
+        pipeline.first_half(pipeline.FIRST_HALF, recipe, (1, 1), CONSOLE)
         make(recipe, "execute", "probe", "rank")
 
     def _recipe(self, output: Path, *settings: str) -> Recipe:
@@ -174,7 +178,7 @@ class Seed:
         if whole and not recipe.output.exists():
             for name in ("candidates", "executions", "probes", "scores"):
                 shutil.copytree(self.shared / name, recipe.output / name)
-        make(recipe, *pipeline.STAGES)
+        make(recipe, *stages.STAGES)
         if not any(row["pairs"] for row in read_rows(recipe.output, "pairs")):
             return None
         export.export(recipe)
@@ -238,13 +242,13 @@ class Seed:
         return found
 
 
-def make(recipe: Recipe, *stages: str) -> None:
+def make(recipe: Recipe, *names: str) -> None:
     """Run stages here: starting workers takes longer than so few problems do."""
     candidates.ingest(recipe)
-    for name in stages:
-        stage = pipeline.STAGES[name]
-        if not pipeline.is_finished(stage, recipe, 0):
-            pipeline.make_shard(name, recipe, 0, lambda: None)
+    for name in names:
+        stage = stages.STAGES[name]
+        if not stages.is_finished(stage, recipe, 0):
+            stages.make_shard(name, recipe, 0, lambda: None)
 
 
 def _name(variant: Variant) -> str:

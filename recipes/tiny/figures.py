@@ -15,8 +15,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from codedpo_plugin import curves
-from codedpo_plugin.plots import STYLE
+from codedpo_plugin.reporting.plots import STYLE
+from codedpo_plugin.training import curves
 
 BEFORE, AFTER, REJECTED = "#8c959f", "#2f8fce", "#e69f00"
 Interval = Sequence[float]  # value, low, high

@@ -40,7 +40,7 @@ ROOT = HERE.parents[1]
 SECRET = "s3cr3t-5518-token"
 NOBODY = 65534
 MOST_SECONDS = 60.0  # that an attack may cost
-NATIVE = "codedpo_plugin.sandbox._leaf"
+NATIVE = "codedpo_plugin.sandbox._runner"
 MOST_MB = 300  # that an attack may cost the harness
 
 
@@ -77,7 +77,7 @@ def ordinary() -> User:
 
 def why_not(user: User) -> str:
     """Why this user cannot run the harness; nothing if it can."""
-    command = [user.python, "-c", "import codedpo_plugin.execute"]
+    command = [user.python, "-c", "import codedpo_plugin.execution.execute"]
     try:
         probe = subprocess.run(command, **as_user(user, "/"), capture_output=True, text=True)
     except OSError as error:

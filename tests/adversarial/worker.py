@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from codedpo_plugin.execute import execute_problem, schema
+from codedpo_plugin.execution.execute import execute_problem, schema
 from codedpo_plugin.sandbox import lockdown
 from codedpo_plugin.sandbox.client import Limits, Sandbox
 

@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from codedpo_plugin.errors import DamageError
-from codedpo_plugin.shards import Row, read_shard, shard_key
+from codedpo_plugin.run_folder.shards import Row, read_shard, shard_key
 
 DAMAGES = ("pages", "footer", "cut")
 """Ways to damage a shard."""

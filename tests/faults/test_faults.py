@@ -18,9 +18,9 @@ from conftest import DOUBLE, HOPELESS, SIGN, make_recipe
 from rich.console import Console
 from test_build import rows_of
 
-from codedpo_plugin import run
+from codedpo_plugin import pipeline
 from codedpo_plugin.recipe import Recipe, load_recipe
-from codedpo_plugin.shards import Row
+from codedpo_plugin.run_folder.shards import Row
 from faults.campaign import DAMAGES, Build, damage, jumping_clock, kill_at_random, trial
 
 STAGES = ("candidates", "executions", "probes", "scores", "timings", "pairs")
@@ -46,7 +46,7 @@ def begin(folder: Path, copies: int) -> tuple[Path, Recipe]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     file, recipe = begin(tmp_path_factory.mktemp("undisturbed"), 1)
-    run.build(load_recipe(file, ["shard_size=3", "workers=1"]), (1, 1), Console(quiet=True))
+    pipeline.build(load_recipe(file, ["shard_size=3", "workers=1"]), (1, 1), Console(quiet=True))
     return recipe
 
 

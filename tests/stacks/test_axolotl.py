@@ -12,9 +12,10 @@ import pytest
 import yaml
 from rich.console import Console
 
-from codedpo_plugin import check, curves, training
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Recipe
+from codedpo_plugin.training import check, curves
+from codedpo_plugin.training import recipe as training
 
 pytest.importorskip("axolotl", reason="make test-axolotl")
 

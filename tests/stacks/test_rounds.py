@@ -16,8 +16,8 @@ pytest.importorskip("trl", reason="pip install 'codedpo[train]'")
 from exercises import EXERCISES
 from tiny_writer import make
 
-from codedpo_plugin.problems import parse_problem
 from codedpo_plugin.sampling import Sample
+from codedpo_plugin.synthesis.problems import parse_problem
 
 pytestmark = pytest.mark.launch
 ROOT = Path(__file__).parents[2]

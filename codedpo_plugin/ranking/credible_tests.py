@@ -1,0 +1,48 @@
+"""The best solution of a problem, and the credible tests: those that it passes (paper, 3.3-3.4)."""
+
+import hashlib
+
+import numpy as np
+
+from codedpo_plugin.recipe import Recipe
+from codedpo_plugin.run_folder.shards import Row
+
+
+def ranked(row: Row, recipe: Recipe) -> list[int]:
+    """Solutions that ran, best first; ties in the order that `pairs.ties` says."""
+    scores = row[recipe.ranker]["solution_scores"]
+    return sorted(ran(row), key=lambda i: (-scores[i], _tie_break(row, i, recipe.pairs.ties)))
+
+
+def ran(row: Row) -> list[int]:
+    """Solutions of which at least one cell was run."""
+    return [i for i, line in enumerate(row["outcomes"]) if set(line) != {"not_run"}]
+
+
+def passes(row: Row) -> np.ndarray:
+    """bool [N, M]: which solution passes which test."""
+    return np.array([[outcome == "passed" for outcome in line] for line in row["outcomes"]])
+
+
+def credible_tests(row: Row, recipe: Recipe) -> list[int]:
+    """The tests that the best solution passes; none where nothing ran."""
+    order = ranked(row, recipe)
+    return np.flatnonzero(passes(row)[order[0]]).tolist() if order else []
+
+
+def telling_tests(row: Row, credible: list[int]) -> list[int]:
+    """The credible tests that are worth timing: those that some solution fails.
+
+    What even wrong solutions pass, an empty list say, is soon done by all, and tells fast from slow
+    no better. All of them, where no solution fails any.
+    """
+    table = passes(row)[ran(row)]
+    return [test for test in credible if not table[:, test].all()] or credible
+
+
+def _tie_break(row: Row, index: int, ties: str) -> tuple[int | str, int]:
+    if ties == "shortest":
+        return len(row["solutions"][index]), index
+    if ties == "random":
+        return hashlib.sha256(f"{row['task_id']}/{index}".encode()).hexdigest(), index
+    return 0, index

@@ -1,0 +1,125 @@
+"""What the first half of a build (seeds -> problems -> candidates) leaves on disk.
+
+Each stage writes its rows as JSONL in `RUN/STAGE` and, when these are whole, a manifest beside
+them: the key of what they were made from, how many were kept, and why the others were dropped. A
+stage with the wanted key is finished. What a model has written is in the cache
+(`RUN/samples.sqlite`), so a stage that was stopped asks for nothing twice.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from codedpo_plugin.errors import InputError
+from codedpo_plugin.run_folder.shards import Row, replacing
+
+STAGES = ("seeds", "problems", "generated")
+
+
+@dataclass
+class Tally:
+    """How many rows a stage has read and kept, and why it dropped the others."""
+
+    kept: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What else the report should tell."""
+
+    def keep(self, rows: Iterable[Row | str]) -> Iterable[Row]:
+        """The rows; a text among them is the reason why one was dropped."""
+        for row in rows:
+            if isinstance(row, str):
+                self.dropped[row] += 1
+            else:
+                self.kept += 1
+                yield row
+
+
+def finished(run: Path, stage: str, key: str) -> bool:
+    """Whether a stage has been made from what is there now, with these settings."""
+    return (of(run, stage) or {}).get("key") == key
+
+
+def of(run: Path, stage: str) -> dict[str, Any] | None:
+    """What a stage did; None while it is not finished."""
+    try:
+        made: dict[str, Any] = json.loads((run / stage / "manifest.json").read_text())
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        return None
+    return made
+
+
+def write(run: Path, stage: str, file: str, rows: Iterable[Row], tally: Tally, key: str) -> None:
+    """Write the rows of a stage, then its manifest."""
+    (run / stage / "manifest.json").unlink(missing_ok=True)
+    with replacing(run / stage / file) as out:
+        for row in rows:
+            out.write(json.dumps(row, ensure_ascii=True).encode() + b"\n")
+    made = {
+        "key": key if tally.kept else None,  # where nothing was kept, it is tried again
+        "kept": tally.kept,
+        "dropped": dict(tally.dropped.most_common()),
+        **tally.notes,
+    }
+    with replacing(run / stage / "manifest.json") as out:
+        out.write(json.dumps(made, indent=1).encode())
+
+
+def summary(run: Path) -> dict[str, Any]:
+    """The manifests of the stages that there are, for the report."""
+    made = {stage: of(run, stage) for stage in STAGES}
+    return {
+        stage: {name: value for name, value in one.items() if name != "key"}
+        for stage, one in made.items()
+        if one
+    }
+
+
+def origin(run: Path) -> str:
+    """Where the problems come from and who wrote the candidates, in a few sentences; or nothing."""
+    made = summary(run)
+    said = []
+    if licenses := made.get("seeds", {}).get("licenses"):
+        told = ", ".join(f"{name} ({count:,})" for name, count in licenses.items())
+        said.append(f"Problems were made of functions in source code under these licences: {told}.")
+    if usage := made.get("generated", {}).get("usage"):
+        said.append(f"Written by {', '.join(dict.fromkeys(one['model'] for one in usage))}.")
+        dropped = len(made["generated"].get("contaminated", []))
+        dropped += len(made.get("problems", {}).get("contaminated", []))
+        names = made["generated"].get("benchmarks")
+        said.append(
+            f"Decontaminated against {', '.join(names)}: {dropped:,} problems dropped."
+            if names
+            else "Not decontaminated against any benchmark."
+        )
+    return " ".join(said)
+
+
+def read(run: Path, stage: str, file: str, command: str) -> list[Row]:
+    """The rows of a finished stage.
+
+    Raises:
+        InputError: it has not been run.
+    """
+    if of(run, stage) is None:
+        raise InputError(f"{run}: has no {stage} yet; run `codedpo {command}`, or `codedpo build`")
+    with open(run / stage / file, encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def stage_key(run: Path, stage: str) -> str | None:
+    """The key a finished stage was made with."""
+    key = (of(run, stage) or {}).get("key")
+    return str(key) if key else None
+
+
+def say(console: Console, label: str, tally: Tally) -> None:
+    """One line: what was kept, and why the rest was not."""
+    reasons = ", ".join(f"{why} {n:,}" for why, n in tally.dropped.most_common())
+    dropped = f"; dropped: {reasons}" if reasons else ""
+    console.print(f"{label}: {tally.kept:,} kept{dropped}", markup=False)

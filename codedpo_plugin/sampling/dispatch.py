@@ -1,0 +1,65 @@
+"""`sample`: what is in the cache from the cache, the rest from a model."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from codedpo_plugin.errors import InputError
+from codedpo_plugin.recipe import Sampling
+from codedpo_plugin.sampling.cache import Cache
+from codedpo_plugin.sampling.types import Ask, Sample, Usage, checked
+
+Watch = Callable[[Usage], None]
+
+
+def sample(
+    asks: Iterable[Ask], settings: Sampling, cache: Path, watch: Watch | None = None
+) -> Iterator[tuple[Ask, list[Sample]]]:
+    """Yield every ask once, with its samples, in the order in which they are complete.
+
+    An ask has fewer than `n` samples where the server refused it or the budget is spent; `watch`,
+    called now and then and at the end, learns why.
+
+    Raises:
+        InputError: the model, the key or the server's address is wrong.
+        InfrastructureError: the server is dead. All that had come is in the cache.
+    """
+    asks = checked(list(asks))
+    with Cache(cache) as store:
+        usage = Usage(asks=len(asks), spent=store.spent())
+        missing = []
+        for ask in asks:
+            samples = store.samples(ask, settings)
+            usage.cached += len(samples)
+            if len(samples) < ask.n:
+                missing.append(ask)
+            else:
+                usage.done += 1
+                yield ask, samples
+        if missing:
+            for ask, samples in _backend(settings)(missing, settings, store, usage, watch):
+                usage.done += 1
+                yield ask, samples
+        if watch:
+            watch(usage)
+
+
+Backend = Callable[
+    [list[Ask], Sampling, Cache, Usage, Watch | None], Iterator[tuple[Ask, list[Sample]]]
+]
+
+
+def _backend(settings: Sampling) -> Backend:
+    """Imports what it needs, and nothing else."""
+    try:
+        if settings.backend == "transformers":
+            from codedpo_plugin.sampling import transformers_backend
+
+            return transformers_backend.run
+        from codedpo_plugin.sampling import openai_backend
+
+        return openai_backend.run
+    except ImportError as error:
+        extra = "train" if settings.backend == "transformers" else "sample"
+        raise InputError(
+            f"sampling needs the package {error.name}: pip install 'codedpo[{extra}]'"
+        ) from None

@@ -1,0 +1,172 @@
+"""Measure solutions against each other: a persistent leaf each, CPU clocks read from outside.
+
+One wall-clock run orders programs that differ by 25 % wrongly in a third of cases on a busy
+machine. So: every solution of a problem lives in a leaf of its own; a sample repeats the calls
+until it takes `sample_seconds`; a round takes one sample of each, in random order; only samples of
+one round are compared. The row process reads the kernel's CPU clock of the leaf, which code in the
+leaf cannot set. Statistics, and who has lost and need not run on, are the caller's
+(`codedpo_plugin.timing.time_solutions`).
+
+Caches made by `functools` are emptied before every repetition; a solution that keeps state in
+another way must not be timed like this.
+
+This file is imported by the zygote: it must need nothing but the standard library and this package.
+"""
+
+import gc
+import json
+import os
+import random
+import select
+import signal
+import struct
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+from codedpo_plugin.sandbox import lockdown
+from codedpo_plugin.sandbox.process_tools import cpu_seconds, keep_only, read_exactly
+
+MAX_REPEATS = 1 << 20
+_LONG = 10  # times `sample_seconds`: a first sample so long is not taken again to find the repeats
+
+
+class _Racer:
+    """A leaf that repeats the calls of one solution on command."""
+
+    def __init__(self, pid: int, commands: int, answers: int) -> None:
+        self.pid, self.commands, self.answers = pid, commands, answers
+        self.repeats = 1
+
+    def sample(self, wall_seconds: float) -> float | None:
+        """CPU seconds of one repetition; None if the leaf died, did not answer, or answered before
+        it was asked, as a solution would that wants to seem fast.
+        """
+        if select.select([self.answers], [], [], 0)[0]:
+            return None
+        try:
+            start = cpu_seconds(self.pid)
+            os.write(self.commands, struct.pack("<I", self.repeats))
+            if not select.select([self.answers], [], [], wall_seconds)[0]:
+                return None
+            if os.read(self.answers, 1) != b".":
+                return None
+            return (cpu_seconds(self.pid) - start) / self.repeats
+        except OSError:
+            return None
+
+    def stop(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        os.close(self.commands)
+        os.close(self.answers)
+
+
+def serve(request: dict[str, Any], requests: int, reply: Callable[[bytes], None]) -> None:
+    """Start a leaf per solution, then run as many rounds as each command asks for.
+
+    `request`: `race` (solutions) and `calls` (sources), `sample_seconds`, `seconds` (wall limit of
+    a sample), `memory_bytes`, `file_bytes`. A command is a little-endian uint32 number of rounds, 0
+    to end; else a byte for each solution follows, 0 for one that does not run from here on. Each
+    reply is a JSON list of rounds, each a list of CPU seconds per repetition, one for each
+    solution: null for one that broke, or does not run.
+    """
+    # Off Linux no clock of another process can be read: nothing is measured.
+    started = [_start(source, request) if lockdown.LINUX else None for source in request["race"]]
+    racers = [racer and _warmed(racer, request) for racer in started]
+    order = random.Random(0)
+    while rounds := struct.unpack("<I", read_exactly(requests, 4))[0]:
+        running = read_exactly(requests, len(racers))
+        racers = [_kept(racer, bool(runs)) for racer, runs in zip(racers, running, strict=True)]
+        samples = [_round(racers, order, request) for _ in range(rounds)]
+        reply(json.dumps(samples).encode())
+    for racer in racers:
+        _kept(racer, False)
+
+
+def _kept(racer: _Racer | None, runs: bool) -> _Racer | None:
+    """The leaf, or nothing where it does not run on: then it is ended."""
+    if racer and not runs:
+        racer.stop()
+    return racer if runs else None
+
+
+def _round(
+    racers: list[_Racer | None], order: random.Random, request: dict[str, Any]
+) -> list[float | None]:
+    """One sample of each leaf, taken in random order."""
+    samples: list[float | None] = [None] * len(racers)
+    for index in order.sample(range(len(racers)), len(racers)):
+        racer = racers[index]
+        samples[index] = _sample(racer, request) if racer else None
+    return samples
+
+
+def _sample(racer: _Racer, request: dict[str, Any]) -> float | None:
+    """A sample; where only the first was long, as it imported something, one with more repeats."""
+    seconds = racer.sample(request["seconds"])
+    if seconds is not None and racer.repeats == 1 and seconds < request["sample_seconds"]:
+        _find_repeats(racer, request)
+        seconds = racer.sample(request["seconds"])
+    return seconds
+
+
+def _warmed(racer: _Racer, request: dict[str, Any]) -> _Racer | None:
+    """Run a leaf once to warm it, and find the repeats that fill `sample_seconds`."""
+    seconds = racer.sample(request["seconds"])
+    if seconds is not None and seconds < _LONG * request["sample_seconds"]:
+        seconds = _find_repeats(racer, request)
+    return _kept(racer, seconds is not None)
+
+
+def _find_repeats(racer: _Racer, request: dict[str, Any]) -> float | None:
+    """Raise the repeats until a sample fills `sample_seconds`; the last one, None if it broke."""
+    while (seconds := racer.sample(request["seconds"])) is not None:
+        if seconds * racer.repeats >= request["sample_seconds"] or racer.repeats == MAX_REPEATS:
+            break
+        wanted = request["sample_seconds"] / max(seconds, 1e-7)
+        racer.repeats = min(MAX_REPEATS, max(2 * racer.repeats, int(1.1 * wanted)))
+    return seconds
+
+
+def _start(source: str, request: dict[str, Any]) -> _Racer:
+    commands, to_leaf = os.pipe()
+    from_leaf, answers = os.pipe()
+    me = os.getpid()
+    pid = lockdown.fork()
+    if pid == 0:
+        try:
+            lockdown.die_with_parent(me)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+            keep_only(commands, answers)
+            lockdown.lock_leaf(request["memory_bytes"], None, request["file_bytes"])
+            _race(source, request["calls"], commands, answers)
+        finally:
+            os._exit(0)
+    os.close(commands)
+    os.close(answers)
+    return _Racer(pid, to_leaf, from_leaf)
+
+
+def _race(source: str, calls: list[str], commands: int, answers: int) -> None:
+    """In the leaf: define the solution, then repeat the calls as often as each command says."""
+    module = types.ModuleType("__main__")
+    sys.modules["__main__"] = module
+    namespace = module.__dict__
+    exec(compile(source, "<solution>", "exec", dont_inherit=True), namespace)
+    codes = [compile(call, "<test>", "exec", dont_inherit=True) for call in calls]
+    caches = [clear for value in namespace.values() if (clear := _cache_clear(value))]
+    gc.disable()
+    while command := os.read(commands, 4):
+        for _ in range(struct.unpack("<I", command)[0]):
+            for clear in caches:
+                clear()
+            for code in codes:
+                exec(code, namespace)
+        os.write(answers, b".")
+
+
+def _cache_clear(value: Any) -> Callable[[], None] | None:
+    clear = getattr(value, "cache_clear", None)
+    return clear if callable(clear) else None

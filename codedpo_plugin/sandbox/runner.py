@@ -1,0 +1,285 @@
+"""Run jobs (a program with a cell) in leaves: fork, lock, run, wait, kill, read what is left.
+
+This is the plain Python way; `_leaf.c` does the same with a third of the page faults, where it
+could be compiled. Both give the same replies, byte for byte but for CPU seconds.
+"""
+
+import builtins
+import fcntl
+import functools
+import os
+import signal
+import struct
+import time
+import types
+from typing import Any
+
+from codedpo_plugin.sandbox import lockdown
+from codedpo_plugin.sandbox.cells import (
+    ERROR,
+    Cell,
+    allow_frames,
+    define,
+    error_record,
+    run_cell,
+    values_record,
+)
+from codedpo_plugin.sandbox.process_tools import cpu_seconds, keep_only, wait
+
+Job = tuple[int, int]  # program, cell
+Program = types.CodeType | types.ModuleType  # to be run in each leaf; or has been run
+
+ENDED, CPU_LIMIT, WALL_LIMIT, NOT_RUN, BAD_SOURCE = range(5)
+CHILD = [signal.SIGCHLD]
+LEAF_SECONDS = 1.0  # CPU time after which a shared leaf is followed by a new one
+NO_MEMORY = ERROR + b"MemoryError"
+PATIENCE = 2.0  # seconds that a job may wait beyond four times its CPU limit ...
+BUSY = 20.0  # ... and beyond so many times the CPU seconds it has used: others may have the core
+
+_HEADER = struct.Struct("<BIIidI")  # status, program, cell, wait status, CPU seconds, length
+_LENGTH = struct.Struct("<I")
+
+
+class Leaves:
+    """Runs jobs and writes replies: a header (`_HEADER`) and the leaf's record.
+
+    Records are read when the leaf is dead, from a file that each leaf writes anew; they are not
+    trusted.
+    """
+
+    def __init__(self, results: int, replies: int, settings: dict[str, Any]) -> None:
+        self.results, self.replies, self.settings = results, replies, settings
+        self.started = os.pipe()
+        os.set_blocking(self.started[0], False)
+
+    def run(
+        self,
+        programs: list[Program],
+        cells: list[Cell],
+        jobs: list[Job],
+        at_once: int,
+        spent: list[float],
+    ) -> tuple[int, bool]:
+        """Run jobs from the front, so many in one leaf, and reply to those that are done.
+
+        Stops after a leaf that held several jobs, a job that was killed at a limit, or one whose
+        program has more than `budget` CPU seconds in `spent`, which is kept up to date. When a
+        shared leaf dies, the job it was in is lost if it hung, or was the first; else it may have
+        died of what another left, and is the first of the jobs left.
+
+        Returns:
+            How many jobs are done, and whether the last one was killed at a limit.
+        """
+        done = 0
+        while done < len(jobs):
+            some = jobs[done : done + at_once]
+            status, number, seconds, texts = self._run_leaf(programs, cells, some)
+            died = len(texts) < len(some) and bool(status or not texts)
+            each = seconds / (len(texts) + died)
+            frames = [
+                pack(ENDED, *job, seconds=each, text=text)
+                for job, text in zip(some, texts, strict=False)
+            ]
+            if died:
+                frames.append(pack(status, *some[len(texts)], number, each))
+            write(self.replies, frames)
+            for program, _ in some[: len(texts) + died]:
+                spent[program] += each
+            done += len(texts) + died
+            if status or at_once > 1 or spent[some[0][0]] > self.settings["budget"]:
+                return done, bool(status)
+        return done, False
+
+    def _run_leaf(
+        self, programs: list[Program], cells: list[Cell], jobs: list[Job]
+    ) -> tuple[int, int, float, list[bytes]]:
+        """Fork a leaf; status, wait status, CPU seconds and records when it is dead."""
+        os.ftruncate(self.results, 0)
+        os.lseek(self.results, 0, os.SEEK_SET)
+        for shared in (0, 1, 2, self.results):  # no leaf sees an offset or flag that another set
+            fcntl.fcntl(shared, fcntl.F_SETFL, 0)
+        me = os.getpid()
+        pid = lockdown.fork()
+        if pid == 0:
+            try:
+                self._be_leaf(programs, cells, jobs, me)
+            finally:
+                os._exit(0)
+        status, number, seconds = self._await(pid, len(jobs))
+        if not self._came_up():
+            os._exit(4)
+        clean(self.settings["scratch"])
+        return status, number, seconds, _records(self.results, len(jobs))
+
+    def _be_leaf(
+        self, programs: list[Program], cells: list[Cell], jobs: list[Job], parent: int
+    ) -> None:
+        """Lock this process, run the jobs, write a record for each."""
+        lockdown.die_with_parent(parent)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, CHILD)
+        keep_only(self.results, self.started[1])
+        file_bytes = self.settings["file_bytes"]
+        cpu_limit = self._cpu_limit(len(jobs))
+        lockdown.lock_leaf(self.settings["memory_bytes"], cpu_limit, file_bytes)
+        os.write(self.started[1], b".")
+        os.close(self.started[1])
+        allow_frames(4)  # run_cell, _guarded, run, exec
+        offset, current = 0, -1
+        for program, cell in jobs:
+            if program != current:
+                module, broken = define(programs[program])
+                current = program
+            text = broken or run_cell(cells[cell], module.__dict__)
+            if offset and text.startswith(NO_MEMORY):
+                return  # perhaps for the garbage of others: again, first in a new leaf
+            offset += os.pwrite(self.results, _LENGTH.pack(len(text)) + text, offset)
+            if offset > file_bytes // 4 or time.thread_time() > LEAF_SECONDS:
+                return  # a new leaf goes on, with an empty file
+
+    def _cpu_limit(self, jobs: int) -> int:
+        """CPU seconds after which the kernel ends a leaf, should the row process be late."""
+        return int(self.settings["seconds"] * jobs) + 2
+
+    def _came_up(self) -> bool:
+        """Whether the last leaf was locked; if not, the machine failed, not the solution."""
+        try:
+            return os.read(self.started[0], 2) == b"."
+        except BlockingIOError:
+            return False
+
+    def _await(self, pid: int, jobs: int) -> tuple[int, int, float]:
+        """Wait for a leaf; kill it when a job has used its CPU seconds, or waited far longer.
+
+        The CPU clock decides, so that a busy machine is no reason to fail. The leaf is looked at
+        several times within the limit, to see which job it is in; each job can end once.
+        """
+        limit, status = self.settings["seconds"], ENDED
+        patience, last = PATIENCE + 4 * limit, self._cpu_limit(jobs)
+        written, used_before, since = 0, 0.0, time.monotonic()
+        pause = limit
+        while True:
+            done, number, usage = wait(pid, max(pause, 0.005))
+            if not done:
+                used, now = cpu_seconds(pid), time.monotonic()
+                pause = limit / 4
+                if jobs and (size := os.fstat(self.results).st_size) != written:
+                    written, used_before, since, jobs = size, used, now, jobs - 1
+                    continue
+                spent = used - used_before
+                if spent < limit and now - since < patience + BUSY * spent:
+                    continue
+                status = CPU_LIMIT if spent >= limit else WALL_LIMIT
+                os.kill(pid, signal.SIGKILL)
+                _, number, usage = os.wait4(pid, 0)
+            seconds = usage.ru_utime + usage.ru_stime
+            if number == signal.SIGKILL and status == ENDED and seconds > last:
+                status = CPU_LIMIT  # the kernel was quicker
+            return status, number, seconds
+
+
+class NativeLeaves:
+    """The same, by `_leaf.c`; one in a process, as its settings are the module's."""
+
+    def __init__(self, native: Any, results: int, replies: int, settings: dict[str, Any]) -> None:
+        self.native, self.settings = native, settings
+        native.configure(
+            results,
+            replies,
+            os.pipe2(os.O_NONBLOCK),
+            os.open(settings["scratch"], os.O_RDONLY | os.O_DIRECTORY),
+            settings["memory"],
+            settings["memory_bytes"],
+            settings["file_bytes"],
+            *lockdown.leaf_filter(),
+            run_cell,
+            values_record,
+            error_record,
+            functools.partial(clean, settings["scratch"]),
+            vars(builtins),
+        )
+
+    def run(
+        self,
+        programs: list[Program],
+        cells: list[Cell],
+        jobs: list[Job],
+        at_once: int,
+        spent: list[float],
+    ) -> tuple[int, bool]:
+        """See `Leaves.run`; replies may be held back for a tenth of a second."""
+        allow_frames(5)  # run_cell, _guarded, run, exec, and the C function
+        ran: tuple[int, bool] = self.native.run(
+            programs,
+            [(cell.plain_calls, cell) for cell in cells],
+            jobs,
+            at_once,
+            self.settings["seconds"],
+            spent,
+            self.settings["budget"],
+            not self.settings["careful"],
+        )
+        return ran
+
+
+def _records(results: int, most: int) -> list[bytes]:
+    """The records in the results file, at most so many; the file is not trusted."""
+    size = os.fstat(results).st_size
+    data = os.pread(results, size, 0)
+    texts: list[bytes] = []
+    offset = 0
+    while offset + _LENGTH.size <= size and len(texts) < most:
+        (length,) = _LENGTH.unpack_from(data, offset)
+        offset += _LENGTH.size
+        if offset + length > size:
+            break
+        texts.append(data[offset : offset + length])
+        offset += length
+    return texts if offset == size or most > 1 else []
+
+
+def clean(scratch: str) -> None:
+    """Empty the scratch folder, so that no leaf sees what another has written.
+
+    Folders in folders are moved up first: they can be nested deeper than Python recurses, and to
+    Landlock each step down costs more than the last.
+    """
+    os.chdir(scratch)
+    while entries := list(os.scandir()):
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.path)
+                continue
+            for inner in list(os.scandir(entry.path)):
+                if inner.is_dir(follow_symlinks=False):
+                    _move_up(inner.path)
+                else:
+                    os.unlink(inner.path)
+            os.rmdir(entry.path)
+
+
+def _move_up(folder: str) -> None:
+    try:
+        os.rename(folder, os.urandom(8).hex())
+    except OSError:  # before ABI 2, Landlock lets nothing change its folder
+        import shutil
+
+        shutil.rmtree(folder)
+
+
+def pack(
+    status: int = ENDED,
+    program: int = 0,
+    cell: int = 0,
+    number: int = 0,
+    seconds: float = 0.0,
+    text: bytes = b"",
+) -> bytes:
+    """A reply."""
+    return _HEADER.pack(status, program, cell, number, seconds, len(text)) + text
+
+
+def write(replies: int, frames: list[bytes]) -> None:
+    """Send replies."""
+    data = memoryview(b"".join(frames))
+    while data:
+        data = data[os.write(replies, data) :]

@@ -1,0 +1,236 @@
+"""HumanEval(+) and MBPP(+), with evalplus's data: what is asked, and how programs are graded.
+
+A program's process gets the inputs alone, and sends back what it returned; expected values are
+compared with it outside, by evalplus's rules (`oracle`). Expected values and times are those of
+the reference solution, run in the same sandbox (`references`). All tests of a program run in one
+process, as evalplus has it: what a program keeps between calls is its own fault.
+"""
+
+import json
+import marshal
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from codedpo_eval.benchmarks.answers import call_of, completed, written
+from codedpo_eval.benchmarks.evalplus import comparison, comparison_rules
+from codedpo_eval.benchmarks.evalplus.inputs import restored
+from codedpo_eval.benchmarks.registry import Benchmark, Grader, Located, Prompt, Task
+from codedpo_eval.verdict import PASS, GradeSettings, Verdict
+from codedpo_plugin.errors import InputError
+from codedpo_plugin.sandbox.client import Cell, Limits, Reply, Sandbox
+
+LONGEST = 300.0
+"""CPU seconds that a test may use at most; the slowest reference takes some 30."""
+
+# evalplus 0.3.1, provider/utility.py and codegen.py.
+_STOPS = ["<|endoftext|>", "<|endofmask|>", "</s>", "\nif __name__", "\ndef main(", "\nprint("]
+_MORE_STOPS = {
+    "HumanEval": ["\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert "],
+    "Mbpp": ['\n"""', "\nassert"],
+}
+_INSTRUCTION = (
+    "Please provide a self-contained Python script that solves the following problem in a "
+    "markdown code block:"
+)
+
+_NO_SOURCE = re.compile(r"\b(inf|nan)\b")
+_BUDGET = 60.0  # CPU seconds that a program may use beyond `factor` times those of the reference
+_TOLD = 20  # failed tests that a verdict names
+_COMPARING = 10.0  # CPU seconds that comparing two long values may take
+_LONG = 20_000  # characters of a value beyond which comparing it has a time limit
+
+
+def tasks(rows: Iterable[Located], name: str) -> list[Task]:
+    """Check the rows.
+
+    Raises:
+        InputError: it is another file, such as OpenAI's or that of the hub.
+    """
+    return [_task(place, row) for place, row in rows]
+
+
+def _task(place: str, row: dict[str, Any]) -> Task:
+    missing = [column for column in _COLUMNS if column not in row]
+    if missing:
+        raise InputError(
+            f"{place}: no column {', '.join(missing)}; HumanEvalPlus.jsonl or MbppPlus.jsonl of "
+            f"evalplus's releases is needed. The row has: {', '.join(map(str, row))}"
+        )
+    reference = row["prompt"] + row["canonical_solution"]
+    return Task(row["task_id"], row["prompt"], row["entry_point"], reference, json.dumps(row))
+
+
+_COLUMNS = (
+    "task_id prompt entry_point canonical_solution base_input plus_input atol".split()
+)  # fmt: skip
+
+
+def ask(task: Task, style: str) -> tuple[Prompt, list[str]]:
+    """The prompts of evalplus: for chat its instruction, without the answer's first line."""
+    prompt = task.prompt.strip()
+    if style == "chat":
+        content = f"{_INSTRUCTION}\n```python\n{prompt}\n```"
+        return [{"role": "user", "content": content}], []
+    return f"{prompt}\n", [*_STOPS, *_MORE_STOPS.get(_family(task), [])]
+
+
+def program(task: Task, response: str, style: str) -> str:
+    """The block that defines the entry point; or the prompt, gone on with."""
+    if style == "chat":
+        return written(response, task.entry_point)
+    return completed(f"{task.prompt.strip()}\n", response, task.entry_point, ask(task, style)[1])
+
+
+def _family(task: Task) -> str:
+    return task.task_id.partition("/")[0]
+
+
+def arguments(task: Task) -> tuple[list[list[Any]], list[list[Any]]]:
+    """Argument lists of base and plus tests."""
+    row = task.row
+    base, plus = row["base_input"], row["plus_input"]
+    if _family(task) == "Mbpp":
+        return restored(task.task_id, base), restored(task.task_id, plus)
+    return base, plus
+
+
+def calls(task: Task) -> list[str]:
+    """For timing: calls with the plus inputs that can be written as source."""
+    found = [call_of(task, one) for one in arguments(task)[1]]
+    return [call for call in found if not _NO_SOURCE.search(call)]
+
+
+@contextmanager
+def grader(benchmark: Benchmark, settings: GradeSettings) -> Iterator[Grader]:
+    """A sandbox for programs; ground truth of one task at a time is in memory."""
+    from codedpo_eval.benchmarks.evalplus.reference_outputs import expected_of
+
+    limits = Limits(LONGEST, settings.memory_mb, strikes=1, share="solution")
+    with Sandbox(limits) as sandbox:
+
+        def graded(task: Task, programs: list[str]) -> list[Verdict]:
+            expected = expected_of(benchmark, task, sandbox, settings.memory_mb)
+            return _Task(task, expected, sandbox, settings, benchmark.plus).verdicts(programs)
+
+        yield graded
+
+
+class _Task:
+    """One task, ready to grade programs."""
+
+    def __init__(
+        self, task: Task, expected: Any, sandbox: Sandbox, settings: GradeSettings, plus: bool
+    ) -> None:
+        base, more = arguments(task)
+        self.task, self.sandbox, self.settings = task, sandbox, settings
+        self.expected = expected
+        self.inputs = [*base, *more] if plus else base
+        self.base, self.plus = len(base), plus
+        known = (_family(task), task.entry_point or "", task.row["atol"])
+        self.oracles = [
+            rule
+            for texts in (expected.texts[: self.base], expected.texts[self.base :])
+            for rule in comparison_rules.oracles(*known, texts)
+        ]
+        self.known: dict[tuple[int, str], bool] = {}
+
+    def verdicts(self, programs: list[str]) -> list[Verdict]:
+        """Base tests of all programs, then the others of those that passed."""
+        base = self._run(programs, range(self.base))
+        found = [self._verdict(0, replies) for replies in base]
+        if not self.plus:
+            return found
+        good = [n for n, verdict in enumerate(found) if verdict.base == PASS]
+        more = self._run([programs[n] for n in good], range(self.base, len(self.inputs)))
+        for n, verdict in enumerate(found):
+            found[n] = _joined(verdict, None)
+        for n, replies in zip(good, more, strict=True):
+            found[n] = _joined(found[n], self._verdict(self.base, replies))
+        return found
+
+    def _run(self, programs: list[str], tests: range) -> list[list[Reply]]:
+        """Replies [programs][tests]; tests with like limits go together."""
+        table: list[list[Reply]] = [[Reply("not_run")] * len(tests) for _ in programs]
+        groups: dict[float, list[int]] = defaultdict(list)
+        for test in tests:
+            groups[self._limit(test)].append(test)
+        running = list(range(len(programs)))
+        budget = _BUDGET + self.settings.factor * self.expected.total_seconds
+        for seconds, some in sorted(groups.items()):
+            cells = [self._cell(test) for test in some]
+            replies = self.sandbox.run_all([programs[n] for n in running], cells, seconds, budget)
+            for n, line in zip(running, replies, strict=True):
+                for test, reply in zip(some, line, strict=True):
+                    table[n][test - tests.start] = reply
+            running = [n for n in running if all(r.outcome != "timeout" for r in table[n])]
+        return table
+
+    def _limit(self, test: int) -> float:
+        """CPU seconds: the least, or a power of two of it, as the reference needs."""
+        limit, wanted = self.settings.seconds, self.settings.factor * self.expected.seconds[test]
+        while limit < wanted:
+            limit *= 2
+        return min(limit, LONGEST)
+
+    def _cell(self, test: int) -> Cell:
+        return {
+            "function": self.task.entry_point,
+            "arguments": marshal.dumps(self.inputs[test], 2),
+            "digest": self.expected.hashed[test],
+        }
+
+    def _verdict(self, first: int, replies: list[Reply]) -> Verdict:
+        """The verdict of tests from `first` on."""
+        failed, status, error = [], PASS, None
+        for test, reply in enumerate(replies, first):
+            held, outcome, why = self._judged(test, reply)
+            if held:
+                continue
+            if status == PASS or (status == "not_run" and outcome != "not_run"):
+                status, error = outcome, why
+            failed.append(test)
+        if status == "not_run":  # its budget was used up; or, with a reason, the machine was
+            status = "crashed" if error else "timeout"
+        seconds = sum(reply.seconds for reply in replies)
+        return Verdict(status, None, tuple(failed[:_TOLD]), seconds, True, error)
+
+    def _judged(self, test: int, reply: Reply) -> tuple[bool, str, str | None]:
+        """Whether a test held; otherwise a status, and why."""
+        if reply.record is None:
+            return False, {"failed": "error"}.get(reply.outcome, reply.outcome), reply.error
+        values = reply.record.get("values", [])
+        if len(values) != 1:
+            return False, "crashed", "sent something else than its value"
+        text = values[0]
+        if text == self.expected.texts[test] and self.oracles[test].literal:
+            return True, PASS, None
+        if self.expected.hashed[test]:
+            return False, "fail", None
+        key = (test, text)
+        if key not in self.known:
+            self.known[key] = self._agrees(test, text)
+        return self.known[key], "fail", None
+
+    def _agrees(self, test: int, text: str) -> bool:
+        rule = self.oracles[test]
+        if len(text) <= _LONG and len(self.expected.texts[test]) <= _LONG:
+            return comparison_rules.agrees(rule, self.inputs[test], text, self.expected.texts[test])
+        values = [text, self.expected.texts[test]]
+        known = self.inputs[test] if rule.special else []
+        claim = f"agree({rule.special!r}, {rule.atol!r}, {known!r}, _r0, _r1)"
+        cell: Cell = {"claim": claim, "values": values}
+        program = Path(comparison.__file__).read_text()
+        (reply,) = self.sandbox.run_all([program], [cell], _COMPARING)[0]
+        return reply.record is not None and reply.record.get("done") is True
+
+
+def _joined(base: Verdict, plus: Verdict | None) -> Verdict:
+    """Base verdict and that of the further tests; None: these were not needed."""
+    if plus is None:
+        return Verdict(base.base, base.base, base.failed_tests, base.seconds, True, base.error)
+    seconds = base.seconds + plus.seconds
+    return Verdict(base.base, plus.base, plus.failed_tests, seconds, True, plus.error)

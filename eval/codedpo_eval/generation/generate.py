@@ -1,0 +1,117 @@
+"""Generate: samples of a benchmark's tasks from a model, by the builder's sampling client."""
+
+import json
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from codedpo_eval.benchmarks.registry import Benchmark, Kind, Task, kind_module
+from codedpo_eval.generation import samples
+from codedpo_plugin.errors import InputError
+from codedpo_plugin.recipe import Sampling
+from codedpo_plugin.run_folder.shards import Row, key_of, replacing
+from codedpo_plugin.sampling import Ask, Sample, sample
+from codedpo_plugin.sampling.progress import Watching
+
+FILE = "generation.json"
+CACHE = "samples.sqlite"
+STYLES = ("chat", "completion")
+
+
+def generate(
+    benchmark: Benchmark, settings: Sampling, style: str, n: int, out: Path, console: Console
+) -> list[Row]:
+    """Sample `n` answers to every task, and write `RUN/samples.jsonl` and `RUN/generation.json`.
+
+    All answers are in `RUN/samples.sqlite` as soon as they come: a run that was stopped goes on.
+    Base models (`style: completion`) go on from the task's prompt, with the stops of the
+    benchmark's own harness; the others get its instruction (`chat`).
+
+    Raises:
+        InputError: as the sampling client says it; or several samples at temperature 0.
+        InfrastructureError: the server is dead; what it wrote is kept.
+    """
+    if n > 1 and not settings.temperature:
+        raise InputError(f"--n {n}: at temperature 0 all samples are the same; set --temperature")
+    kind = kind_module(benchmark.kind)
+    asked = {task.task_id: kind.ask(task, style) for task in benchmark.tasks}
+    stops = next(iter(asked.values()))[1]
+    settings = settings.model_copy(update={"stop": [*dict.fromkeys([*settings.stop, *stops])]})
+    asks = [Ask(task_id, style, prompt, n) for task_id, (prompt, _) in asked.items()]
+    answers: dict[str, list[Sample]] = {}
+    with Watching(console, "generate") as watch:
+        for ask, found in sample(asks, settings, out / CACHE, watch):
+            answers[ask.key] = found
+    rows = [
+        _row(task, number, asked[task.task_id][0], answer, kind, style)
+        for task in benchmark.tasks
+        for number, answer in enumerate(answers[task.task_id])
+    ]
+    samples.write(out / samples.FILE, rows)
+    facts = _facts(benchmark, settings, style, n, rows)
+    with replacing(out / FILE) as file:
+        file.write(json.dumps(facts, indent=1).encode())
+    _tell(facts, console)
+    return rows
+
+
+def facts_of(run: Path) -> dict[str, Any] | None:
+    """What `generate` recorded in a run; None where its samples were brought."""
+    try:
+        found: dict[str, Any] = json.loads((run / FILE).read_text())
+    except FileNotFoundError:
+        return None
+    return found
+
+
+def _row(task: Task, number: int, prompt: Any, answer: Sample, kind: Kind, style: str) -> Row:
+    return {
+        "task_id": task.task_id,
+        "sample": number,
+        "prompt": prompt,
+        "response": answer.text,
+        "solution": kind.program(task, answer.text, style),
+        "finish_reason": answer.finish_reason,
+    }
+
+
+def _facts(
+    benchmark: Benchmark, settings: Sampling, style: str, n: int, rows: list[Row]
+) -> dict[str, Any]:
+    """What a report says of the generation."""
+    shown = ("backend", "model", "temperature", "top_p", "max_tokens", "stop", "seed", "extra_body")
+    blank = Task("", "", "f", None, benchmark.tasks[0].source)
+    return {
+        **settings.model_dump(include=set(shown)),
+        "style": style,
+        "n": n,
+        "template": key_of(kind_module(benchmark.kind).ask(blank, style)),
+        "samples": len(rows),
+        "wanted": n * len(benchmark.tasks),
+        "truncated": sum(row["finish_reason"] == "length" for row in rows),
+        "without_program": sum(not row["solution"].strip() for row in rows),
+        "versions": _versions("openai", "transformers", "torch"),
+    }
+
+
+def _versions(*packages: str) -> dict[str, str]:
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _tell(facts: dict[str, Any], console: Console) -> None:
+    for name, why in (
+        ("truncated", "were cut at --max-tokens and mostly fail for that"),
+        ("without_program", "hold no program"),
+    ):
+        if facts[name]:
+            console.print(f"generate: {facts[name]:,} of {facts['samples']:,} answers {why}")
+    if missing := facts["wanted"] - facts["samples"]:
+        console.print(f"generate: {missing:,} samples were not given; run the same command again")
