@@ -44,7 +44,7 @@ test: install-dev lint  ## lint, types and the test suite
 .venv-llamafactory/installed: pyproject.toml
 	$(PYTHON) -m venv .venv-llamafactory
 	.venv-llamafactory/bin/pip install --quiet $(TORCH) setuptools
-	.venv-llamafactory/bin/pip install --quiet ./tests/stacks/stubs/torchaudio ./tests/stacks/stubs/torchvision
+	.venv-llamafactory/bin/pip install --quiet ./tests/helpers/stubs/torchaudio ./tests/helpers/stubs/torchvision
 	.venv-llamafactory/bin/pip install --quiet llamafactory==0.9.5
 	.venv-llamafactory/bin/pip install --quiet --editable . pytest
 	touch $@
@@ -53,10 +53,10 @@ test-launch: install-dev  ## accelerate's launcher on two nodes, offload, rounds
 	.venv/bin/pytest -m launch
 
 test-axolotl: .venv-axolotl/installed  ## the plugin and its recipes in Axolotl itself
-	.venv-axolotl/bin/pytest tests/stacks/test_axolotl.py
+	.venv-axolotl/bin/pytest tests/training/test_axolotl.py
 
 test-llamafactory: .venv-llamafactory/installed  ## the recipes in LLaMA-Factory itself
-	.venv-llamafactory/bin/pytest tests/stacks/test_llamafactory.py
+	.venv-llamafactory/bin/pytest tests/training/test_llamafactory.py
 
 test-server: install-dev  ## from sources to a dataset with a real server; some minutes
 	.venv/bin/pytest -m server -s

@@ -1,4 +1,4 @@
-"""How other ways of running tests fare under the attacks of tests/adversarial, as a table.
+"""How other ways of running tests fare under the attacks of tests/helpers/attacks, as a table.
 
     sudo PYTHONPATH=SITE_PACKAGES_OF_PEERS python benchmarks/adversarial.py \
         --peers-python /usr/bin/python3 [--output docs/adversarial.md]
@@ -38,9 +38,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "adversarial"))
-from cases import ALSO_HONEST, CASES, HONEST, LOSE, NEIGHBOUR_TESTS, Case, fill  # noqa: E402
-from programs import HONEST_BUT_ODD  # noqa: E402
+sys.path.insert(0, str(ROOT / "tests"))
+from helpers.attacks.cases import ALSO_HONEST, CASES, HONEST, LOSE, NEIGHBOUR_TESTS, Case, fill  # noqa: E402
+from helpers.attacks.programs import HONEST_BUT_ODD  # noqa: E402
 
 UID = 65533
 SECONDS = 1.0  # that the peers allow a test
@@ -115,10 +115,9 @@ def one_by_one(check: Callable[[str, str], bool | None]) -> Check:
 
 def this_package() -> Check:
     """`execute_problem`, with the protection that it always has; without namespaces if not root."""
-    from worker import refuse_namespaces
-
     from codedpo_plugin.execution.execute import execute_problem
     from codedpo_plugin.sandbox.client import Limits, Sandbox
+    from helpers.attacks.worker import refuse_namespaces
 
     if os.getuid():
         refuse_namespaces()
@@ -447,10 +446,10 @@ Made on {date}; {machine}; {versions}; about eleven minutes, as root:
 
 It prints what each case did to each system; `--only TEXT` runs those with the text in their names.
 
-{count} attacks of `tests/adversarial/cases.py` and {odd} honest but odd programs, on each system in
-turn: an honest solution, the attack, and another honest solution. An attack has succeeded if its
-wrong (or harmful) program passed, if the canary folder changed or somebody called a port, if a
-process was left, if the harness died or hung, or if an honest solution lost its verdict. EvalPlus
+{count} attacks of `tests/helpers/attacks/cases.py` and {odd} honest but odd programs, on each
+system in turn: an honest solution, the attack, and another honest solution. An attack has succeeded
+if its wrong (or harmful) program passed, if the canary folder changed or somebody called a port, if
+a process was left, if the harness died or hung, or if an honest solution lost its verdict. EvalPlus
 has no verdict on tests that are not `f(arguments) == literal`; those are left out of its counts.
 
 Not tried on any system here, since the machine would suffer or the form is our own: {skipped} cases

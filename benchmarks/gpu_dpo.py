@@ -149,10 +149,11 @@ def train(work: Work, rung: int) -> dict[str, float]:
     import torch
     from datasets import Dataset
     from peft import LoraConfig
-    from tiny import tiny
     from transformers import TrainerCallback
     from trl import DPOConfig, DPOTrainer
     from trl.trainer import dpo_trainer
+
+    from helpers.random_model import tiny
 
     chosen = choices(rung)
     precomputed = chosen.get("precompute_ref_log_probs", False)

@@ -3,7 +3,7 @@
     python benchmarks/livecodebench.py --lcb CHECKOUT
 
 CHECKOUT is one of github.com/LiveCodeBench/LiveCodeBench; its grader needs numpy and tqdm. It runs
-programs without a sandbox: those of `tests/toy_livecodebench.py` are harmless.
+programs without a sandbox: those of `tests/helpers/toy_livecodebench.py` are harmless.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from codedpo_eval.verdict import PASS
 from codedpo_plugin.sandbox.client import Limits, Sandbox
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-import toy_livecodebench as toy
+from helpers import toy_livecodebench as toy
 
 SECONDS = 6  # of a test, in both
 

@@ -99,7 +99,13 @@ def kills(requests: int, times: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         log, cache = Path(folder) / "log", Path(folder) / "cache.sqlite"
         server, url = start_stub("--faults", "0.2", "--delay", "0.02", "--log", str(log))
-        command = [sys.executable, str(TESTS / "sample_all.py"), url, str(cache), str(requests)]
+        command = [
+            sys.executable,
+            str(TESTS / "helpers" / "sample_all.py"),
+            url,
+            str(cache),
+            str(requests),
+        ]
         started = time.perf_counter()
         try:
             for part in range(1, times + 1):
@@ -134,7 +140,7 @@ def count(cache: Path) -> int:
 
 
 def start_stub(*arguments: str) -> tuple[subprocess.Popen[str], str]:
-    command = [sys.executable, str(TESTS / "stub_server.py"), *arguments]
+    command = [sys.executable, str(TESTS / "helpers" / "stub_server.py"), *arguments]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert server.stdout
     return server, f"http://127.0.0.1:{server.stdout.readline().strip()}/v1"

@@ -6,8 +6,9 @@ import pytest
 
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import load_recipe
+from helpers.paths import RECIPES
 
-RECIPES = sorted((Path(__file__).parents[1] / "recipes" / "build").glob("*.yaml"))
+BUILDS = sorted((RECIPES / "build").glob("*.yaml"))
 
 
 def load(tmp_path: Path, text: str, *overrides: str) -> object:
@@ -16,7 +17,7 @@ def load(tmp_path: Path, text: str, *overrides: str) -> object:
     return load_recipe(file, list(overrides))
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", BUILDS, ids=lambda path: path.stem)
 def test_shipped_recipes_are_valid(path: Path) -> None:
     load_recipe(path)
 
@@ -61,4 +62,4 @@ def test_missing_keys_and_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such recipe"):
         load_recipe(tmp_path / "other.yaml")
     with pytest.raises(InputError, match="expected key=value"):
-        load_recipe(RECIPES[0], ["pairs.ties"])
+        load_recipe(BUILDS[0], ["pairs.ties"])

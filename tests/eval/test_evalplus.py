@@ -1,0 +1,293 @@
+"""HumanEval(+) and MBPP(+): evalplus's rules, ground truth of our own, verdicts of real tasks."""
+
+import gzip
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codedpo_eval.benchmarks import registry as benchmarks
+from codedpo_eval.benchmarks.evalplus import reference_outputs
+from codedpo_eval.benchmarks.evalplus.comparison_rules import agrees, oracles
+from codedpo_eval.benchmarks.evalplus.inputs import restored
+from codedpo_eval.benchmarks.evalplus.tasks import ask, grader, program
+from codedpo_eval.verdict import GradeSettings, Verdict
+from codedpo_plugin.cli import main
+from codedpo_plugin.errors import InfrastructureError, InputError
+from codedpo_plugin.sandbox.encoding import encode
+from helpers.candidates import write_jsonl
+from helpers.real_data import DATA
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.delenv("HUMANEVAL_OVERRIDE_PATH", raising=False)
+
+
+def task(name: str, number: int, code: str, base: list[Any], plus: list[Any]) -> dict[str, Any]:
+    return {
+        "task_id": f"HumanEval/{number}", "prompt": f"def {name}(x):\n", "entry_point": name,
+        "canonical_solution": code, "base_input": base, "plus_input": plus, "atol": 0,
+    }  # fmt: skip
+
+
+def verdicts(file: Path, programs: list[str], **settings: Any) -> list[Verdict]:
+    found = benchmarks.load("humaneval+", file)
+    with grader(found, GradeSettings(**settings)) as graded:
+        return graded(found.tasks[0], programs)
+
+
+def real(name: str, *numbers: int) -> list[dict[str, Any]]:
+    path = DATA / "benchmarks" / name
+    if not path.exists():
+        pytest.skip(f"needs {path}, which is not part of the repository")
+    with gzip.open(path, "rt") as file:
+        rows = [json.loads(line) for line in file]
+    return [row for row in rows if int(row["task_id"].partition("/")[2]) in numbers]
+
+
+def held(value: Any, expected: Any, family: str = "Mbpp", name: str = "f", **more: Any) -> bool:
+    texts = [encode(one) for one in more.get("before", [])] + [encode(expected)]
+    rule = oracles(family, name, more.get("atol", 0), texts)[-1]
+    return agrees(rule, more.get("arguments", []), encode(value), texts[-1])
+
+
+def test_values_agree_by_the_rules_of_evalplus() -> None:
+    assert held(3.0000000001, 3.0)  # a float: with tolerance
+    assert not held(3.0000000001, 3)
+    assert held([1.0, 2.0 + 1e-9], [1.0, 2.0])
+    assert not held((1.0, 2.0 + 1e-9), [1.0, 2.0])  # of another type: exactly, or not at all
+    assert held(1.0, 1)
+    assert held(True, 1)
+    assert not held([1, 2.0 + 1e-9], [1, 2.0])  # not all floats ...
+    assert held([1, 2.0 + 1e-9], [1, 2.0], before=[0.5])  # ... but after one that was a float
+    assert not held([1.0], [1.0, 2.0])
+    assert not held("ab", "abc", before=[0.5])
+
+
+def test_tasks_with_rules_of_their_own() -> None:
+    assert held([2, 1, 1], [1, 2], name="similar_elements")
+    assert not held([2], [1, 2], name="similar_elements")
+    assert held(5, 3, name="are_equivalent")
+    assert held(0, 9, name="sum_div")
+    assert not held(1, 9, name="sum_div")
+    assert held("found it", True, name="check_str")
+    assert not held(None, True, name="check_str")
+    assert not held(False, True, name="check_str")
+    assert held(35, 21, name="surface_Area", arguments=[3, 4])
+    assert held(7, 0, name="digit_distance_nums", arguments=[23, 56], before=[]) is False
+    assert held(6, 0, name="digit_distance_nums", arguments=[23, 56])
+    zero = {"family": "HumanEval", "name": "find_zero", "atol": 1e-4}
+    assert held(1.0, 7.0, arguments=[[-1, 1]], **zero)
+    assert not held(1.1, 1.0, arguments=[[-1, 1]], **zero)
+
+
+def test_inputs_of_mbpp_get_their_types_back() -> None:
+    assert restored("Mbpp/2", [[[1], [2]]]) == [[(1,), (2,)]]
+    assert restored("Mbpp/63", [[[[1, 2], [3, 4]]]]) == [[[(1, 2), (3, 4)]]]
+    assert restored("Mbpp/75", [[[[1, 2]], 3]]) == [[[(1, 2)], 3]]
+    assert restored("Mbpp/106", [[[1], [2]]]) == [[[1], (2,)]]
+    assert restored("Mbpp/115", [[[[1, 1], []]]]) == [[[{1}, {}]]]
+    assert restored("Mbpp/124", [["1", "2j"]]) == [[1.0, 2j]]
+    assert restored("Mbpp/259", [[[[1]], [[2]]]]) == [[((1,),), ((2,),)]]
+    assert restored("Mbpp/278", [[[[1], 2]]]) == [[[(1,), 2]]]
+    assert restored("Mbpp/580", [[[[1], 2]]]) == [[((1,), 2)]]
+    assert restored("Mbpp/722", [[{"a": [1]}, 2]]) == [[{"a": (1,)}, 2]]
+    assert restored("Mbpp/3", [[[1]]]) == [[[1]]]
+
+
+DOUBLE = "def double(x):\n    return [2 * n for n in x]\n"
+
+
+@pytest.fixture
+def double(tmp_path: Path) -> Path:
+    code = "    return [2 * n for n in x]\n"
+    rows = [task("double", 0, code, [[[1]]], [[[1, 2]], [[]], [[3]]])]
+    return write_jsonl(tmp_path / "file.jsonl", rows)
+
+
+def test_verdicts_of_base_and_plus(double: Path) -> None:
+    short = "def double(x):\n    return [2 * x[0]]\n"
+    kept = "seen = []\ndef double(x):\n    seen.append(x)\n    return [2 * n for n in seen[0]]\n"
+    changes = "def double(x):\n    x *= 2\n    return [4] * len(x)\n"
+    wrong = [DOUBLE, short, kept, changes, "def twice(x): pass", "def double(x"]
+    found = verdicts(double, wrong)
+    assert [(v.base, v.plus) for v in found] == [
+        ("pass", "pass"), ("pass", "fail"), ("pass", "fail"), ("fail", "fail"),
+        ("error", "error"), ("error", "error"),
+    ]  # fmt: skip
+    assert found[1].failed_tests == (1, 2)
+    assert "NameError" in (found[4].error or "")
+    assert "SyntaxError" in (found[5].error or "")
+
+
+def test_what_hangs_loses_its_own_tests_only(double: Path) -> None:
+    hangs = "def double(x):\n    while not x: pass\n    return [2 * n for n in x]\n"
+    found = verdicts(double, [hangs, DOUBLE], seconds=0.3)
+    assert [(v.base, v.plus) for v in found] == [("pass", "timeout"), ("pass", "pass")]
+
+
+def test_verdicts_cannot_be_forged(double: Path) -> None:
+    equal = "class E(list):\n    __eq__ = lambda s, o: True\ndef double(x):\n    return E()\n"
+    steal = (
+        "import sys\ndef double(x):\n    frame = sys._getframe()\n    while frame:\n"
+        "        for value in frame.f_locals.values():\n"
+        "            if isinstance(value, list) and value == [2]: return value\n"
+        "        frame = frame.f_back\n"
+    )
+    ends = "import os\ndef double(x):\n    os._exit(0)\n"
+    assert {v.base for v in verdicts(double, [equal, steal])} == {"fail"}
+    assert verdicts(double, [ends])[0].base == "crashed"
+
+
+def test_values_too_large_to_be_sent_are_compared_by_hash(tmp_path: Path) -> None:
+    rows = [task("count", 0, "    return list(range(x))\n", [[3]], [[300_000]])]
+    file = write_jsonl(tmp_path / "file.jsonl", rows)
+    right = "def count(x):\n    return [n for n in range(x)]\n"
+    wrong = "def count(x):\n    return [*range(x - 1), 0 if x > 9 else x - 1]\n"
+    assert [v.plus for v in verdicts(file, [right, wrong])] == ["pass", "fail"]
+
+
+def test_long_values_are_compared_in_the_sandbox(tmp_path: Path) -> None:
+    rows = [task("thirds", 0, "    return [n / 3 for n in range(x)]\n", [[3]], [[5000]])]
+    file = write_jsonl(tmp_path / "file.jsonl", rows)
+    near = "def thirds(x):\n    return [n / 3 + 1e-12 for n in range(x)]\n"
+    far = "def thirds(x):\n    return [n / 3 + (n > 4000) for n in range(x)]\n"
+    assert [v.plus for v in verdicts(file, [near, far])] == ["pass", "fail"]
+
+
+def test_ground_truth_is_made_once(double: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert verdicts(double, [DOUBLE])[0].plus == "pass"
+    monkeypatch.setattr(reference_outputs, "_made", lambda *a: pytest.fail("made again"))
+    assert verdicts(double, [DOUBLE])[0].plus == "pass"
+
+
+def test_a_reference_that_fails_is_no_verdict(tmp_path: Path) -> None:
+    file = write_jsonl(tmp_path / "file.jsonl", [task("f", 0, "    return 1 / x\n", [[0]], [])])
+    with pytest.raises(InfrastructureError, match="HumanEval/0: its reference solution fails"):
+        verdicts(file, ["def f(x): return 0"])
+
+
+def test_other_files_of_these_names_are_told(tmp_path: Path) -> None:
+    row = task("f", 0, "", [], [])
+    row.pop("base_input")
+    with pytest.raises(InputError, match="line 1: no column base_input; HumanEvalPlus"):
+        benchmarks.load("humaneval+", write_jsonl(tmp_path / "file.jsonl", [row]))
+    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(b"{}" * 1000)[:20])
+    with pytest.raises(InputError, match="cannot be read"):
+        benchmarks.load("humaneval+", tmp_path / "cut.jsonl.gz")
+
+
+def test_files_are_found(tmp_path: Path, double: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    released = tmp_path / "release.jsonl.gz"
+    released.write_bytes(gzip.compress(double.read_bytes()))
+    known = benchmarks.KNOWN["humaneval"]
+    monkeypatch.setitem(benchmarks.KNOWN, "humaneval", known.__class__(
+        known.kind, known.file, released.as_uri(), known.variable))  # fmt: skip
+    first = benchmarks.load("humaneval")
+    released.unlink()
+    assert benchmarks.load("humaneval").sha256 == first.sha256  # kept
+    monkeypatch.setenv("HUMANEVAL_OVERRIDE_PATH", str(double))
+    assert benchmarks.load("humaneval").path == double
+    monkeypatch.delenv("HUMANEVAL_OVERRIDE_PATH")
+    first.path.unlink()
+    with pytest.raises(InputError, match="name it with --data FILE, or in HUMANEVAL_OVERRIDE_PATH"):
+        benchmarks.load("humaneval")
+
+
+def test_prompts_are_those_of_evalplus(double: Path) -> None:
+    found = benchmarks.load("humaneval", double).tasks[0]
+    prompt, stops = ask(found, "completion")
+    assert prompt == "def double(x):\n"
+    assert {"\ndef ", "\nif __name__", "<|endoftext|>"} <= set(stops)
+    assert program(found, "    return x\n\ndef other():", "completion") == f"{prompt}    return x\n"
+    message = ask(found, "chat")[0][0]["content"]
+    assert message.startswith("Please provide a self-contained Python script")
+    assert message.endswith("```python\ndef double(x):\n```")
+    answer = "<think>```python\ndef double(x): 1\n```</think>So:\n```python\ndef double(x): 2\n```"
+    assert program(found, answer, "chat") == "def double(x): 2"
+
+
+def test_real_tasks_that_evalplus_gets_wrong_or_treats_apart(tmp_path: Path) -> None:
+    rows = real("HumanEvalPlus.jsonl.gz", 32)
+    file = write_jsonl(tmp_path / "humaneval.jsonl", rows)
+    found = benchmarks.load("humaneval+", file)
+    wrong = "def find_zero(xs):\n    return 1.0\n"
+    assert [v.plus for v in verdicts(file, [found.tasks[0].reference or "", wrong])] == [
+        "pass",
+        "fail",
+    ]
+    rows = real("MbppPlus.jsonl.gz", 2, 7, 115, 124, 164, 252, 295, 558, 581, 722, 737, 794)
+    found = benchmarks.load("mbpp+", write_jsonl(tmp_path / "mbpp.jsonl", rows))
+    with grader(found, GradeSettings()) as graded:
+        both = [graded(one, [one.reference or "", "x = 1"]) for one in found.tasks]
+    assert {(right.plus, wrong.plus) for right, wrong in both} == {("pass", "error")}
+
+
+EVALPLUS = """#!{python}
+import json, sys
+from pathlib import Path
+if sys.argv[1] == "-c":
+    print("0.3.1")
+    sys.exit()
+file = Path(sys.argv[sys.argv.index("--samples") + 1])
+result = file.with_name("samples_eval_results.json")
+assert not result.exists(), "evalplus would read this instead of grading"
+found = {{}}
+for row in map(json.loads, file.read_text().splitlines()):
+    status = "pass" if "2 * n" in row["solution"] else "fail"
+    found.setdefault(row["task_id"], []).append(
+        {{"base_status": status, "plus_status": "fail" if "[:1]" in row["solution"] else status}}
+    )
+assert len(found) == 2, "evalplus refuses samples that lack a task"
+result.write_text(json.dumps({{"hash": "h", "eval": found}}))
+"""
+
+
+def test_evalplus_grades_without_its_traps(tmp_path: Path) -> None:
+    code = "    return [2 * n for n in x]\n"
+    rows = [task("double", number, code, [[[1]]], [[[1, 2]]]) for number in (0, 1)]
+    file = write_jsonl(tmp_path / "file.jsonl", rows)
+    stub = tmp_path / "python"
+    stub.write_text(EVALPLUS.format(python=sys.executable))
+    stub.chmod(0o755)
+    short = DOUBLE.replace("in x]", "in x[:1]]")
+    given = [{"task_id": "HumanEval/0", "solution": text} for text in (DOUBLE, short, "x = 1")]
+    samples = write_jsonl(tmp_path / "samples.jsonl", given)
+    (tmp_path / "run" / "evalplus").mkdir(parents=True)
+    (tmp_path / "run" / "evalplus" / "samples_eval_results.json").write_text("stale")
+    with pytest.raises(SystemExit) as ended:
+        main(["eval", "grade", "humaneval+", "--data", str(file), "--samples", str(samples),
+              "--out", str(tmp_path / "run"), "--grader", "evalplus",
+              "--evalplus-python", str(stub)])  # fmt: skip
+    assert ended.value.code == 0
+    found = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert found["grader"] == "evalplus 0.3.1"
+    assert found["statuses"] == {"base": {"pass": 2, "fail": 1}, "plus": {"pass": 1, "fail": 2}}
+    assert found["pass_at_k"]["plus"]["pass@1"][0] == pytest.approx(1 / 6)
+    with pytest.raises(SystemExit) as ended:
+        main(["eval", "grade", "humaneval+", "--data", str(file), "--samples", str(samples),
+              "--out", str(tmp_path / "run"), "--grader", "evalplus",
+              "--evalplus-python", str(tmp_path / "none")])  # fmt: skip
+    assert ended.value.code == 2
+
+
+def test_the_self_test_is_kept_and_shown_in_reports(
+    double: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ended(*arguments: str) -> str:
+        with pytest.raises(SystemExit) as error:
+            main(["eval", *arguments, "humaneval+", "--data", str(double)])
+        assert error.value.code == 0
+        return capsys.readouterr().out
+
+    told = ended("self-test")
+    assert "1 of 1 reference solutions pass" in told
+    assert "no version that is known here, md5 " in told  # said aloud
+    samples = write_jsonl(tmp_path / "s.jsonl", [{"task_id": "HumanEval/0", "solution": DOUBLE}])
+    told = ended("grade", "--samples", str(samples), "--out", str(tmp_path / "run"))
+    assert "1 of 1 reference solutions pass on this machine" in told

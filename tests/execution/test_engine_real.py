@@ -1,0 +1,76 @@
+"""On real samples, the engine says what a plain interpreter says, with a leaf per cell or shared."""
+
+import ast
+import random
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from codedpo_plugin.execution.execute import execute_problem
+from codedpo_plugin.sandbox.client import Limits, Sandbox
+from helpers.paths import ROOT
+from helpers.real_data import real_candidates
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only rlimits hold off Linux")
+
+sys.path.append(str(ROOT / "benchmarks"))
+from agree_with_python import plain_outcome  # noqa: E402
+
+CELLS = 150
+NAMES = ["humaneval_codegen16b.jsonl.gz", "mbpp_modern_dev.jsonl.gz"]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(Limits(seconds=1.0)) as sandbox:
+        yield sandbox
+
+
+def drawn(name: str) -> list[dict[str, Any]]:
+    """Random cells, each as a problem with one solution and one test."""
+    rng = random.Random(0)
+    with_tests = [row for row in real_candidates(name) if row["tests"]]
+    return [
+        row | {"solutions": [rng.choice(row["solutions"])], "tests": [rng.choice(row["tests"])]}
+        for row in rng.choices(with_tests, k=CELLS)
+    ]
+
+
+def outcome(sandbox: Sandbox, row: dict[str, Any]) -> str:
+    return str(execute_problem(row, sandbox, 100_000)["outcomes"][0][0])
+
+
+def raised_by_message(test: str) -> str:
+    """A false claim is `failed` whatever its message; Python evaluates that first, and it may raise."""
+    message = ast.parse(test).body[0].msg if test.startswith("assert") else None
+    return "error" if message else "failed"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_outcomes_are_those_of_a_new_interpreter(sandbox: Sandbox, name: str) -> None:
+    rows = drawn(name)
+    cells = [{"solution": row["solutions"][0], "test": row["tests"][0]} for row in rows]
+    with ThreadPoolExecutor(2) as pool:
+        plain = pool.map(lambda cell: plain_outcome(cell, 4.0), cells)
+        found = [outcome(sandbox, row) for row in rows]
+        different = [
+            (row["task_id"], cell["test"], mine, theirs)
+            for row, cell, mine, theirs in zip(rows, cells, found, plain, strict=True)
+            if mine != theirs
+            and not (mine == "failed" and theirs == raised_by_message(cell["test"]))
+        ]
+    assert not different
+    assert {"passed", "failed", "error"} <= set(found)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shared_leaf_gives_the_outcomes_of_a_leaf_per_cell(sandbox: Sandbox, name: str) -> None:
+    rng = random.Random(0)
+    with Sandbox(Limits(share="nothing")) as alone:
+        for row in rng.sample(real_candidates(name), CELLS // 5):
+            row = row | {"solutions": rng.sample(row["solutions"], 3), "tests": row["tests"][:5]}
+            shared = execute_problem(row, sandbox, 100_000)
+            assert shared["outcomes"] == execute_problem(row, alone, 100_000)["outcomes"]

@@ -1,0 +1,34 @@
+"""A tiny model that writes concepts, problems, solutions and tests, as the shipped prompts ask."""
+
+from pathlib import Path
+
+from codedpo_plugin.run_folder.shards import Row
+from codedpo_plugin.sampling import Sample
+from codedpo_plugin.synthesis import prompts
+from codedpo_plugin.synthesis.problems import parse_problem
+from helpers.exercises import EXERCISES, fenced
+from helpers.trained_model import train
+
+
+def lessons(seeds: list[Row]) -> list[tuple[str, str]]:
+    """(prompt, completion) for every step from these seeds, one exercise for each."""
+    concepts, problem, solution, test, inputs = (
+        prompts.load(f"{name}-v1", "code", "concepts", "prompt")
+        for name in ("concepts", "problem", "solution", "test", "inputs")
+    )
+    pairs = []
+    for seed, exercise in zip(seeds, EXERCISES, strict=True):
+        row = parse_problem(Sample(exercise.problem(), "stop"))
+        assert isinstance(row, dict), row
+        pairs.append((concepts.fill(code=seed["code"]), exercise.concepts))
+        pairs.append((problem.fill(concepts=exercise.concepts), exercise.problem()))
+        pairs += [(solution.fill(**row), fenced(program)) for program in exercise.solutions]
+        pairs.append((test.fill(**row), fenced("\n".join(exercise.tests))))
+        calls = [one.removeprefix("assert ").partition(" == ")[0] for one in exercise.tests]
+        pairs.append((inputs.fill(**row), fenced("\n".join(calls))))
+    return [(asked.strip(), said) for asked, said in pairs]
+
+
+def make(folder: Path, seeds: list[Row]) -> Path:
+    """Train the model; it knows these seeds and no others."""
+    return train(folder, lessons(seeds), steps=400)

@@ -1,0 +1,110 @@
+"""Sampling in process, with a tiny random model: batches change nothing, and runs are repeatable."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("transformers", reason="pip install 'codedpo[train]'")
+
+from codedpo_plugin.errors import InputError
+from codedpo_plugin.recipe import Sampling
+from codedpo_plugin.sampling import Ask, Sample, Usage, sample
+from helpers.trained_model import make_tokenizer
+
+PROMPTS = ["def add(a, b):", "x", "assert f(1) == 2\nassert f(2) == 3", "return"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("model")
+    tokenizer = make_tokenizer(PROMPTS)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=2, max_position_embeddings=64, initializer_range=0.6,
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, bos_token_id=None,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.chat_template = None  # as base models have it
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def collect(
+    model: Path, cache: Path, n: int = 3, prompts: list[str] = PROMPTS, **changes: Any
+) -> dict[str, list[Sample]]:
+    how = Sampling(**({"backend": "transformers", "model": str(model), "max_tokens": 12} | changes))
+    return {
+        ask.prompt: some for ask, some in sample([Ask(p, "x", p, n) for p in prompts], how, cache)
+    }  # type: ignore[misc]
+
+
+def test_greedy_text_is_the_same_alone_and_in_a_padded_batch(model: Path, tmp_path: Path) -> None:
+    together = collect(model, tmp_path / "a", n=2, temperature=0.0)
+    for prompt in PROMPTS:
+        alone = collect(model, tmp_path / "b", n=1, prompts=[prompt], temperature=0.0)
+        assert [one.text for one in together[prompt]] == [alone[prompt][0].text] * 2
+
+
+def test_samples_differ_but_runs_do_not_and_more_are_new(model: Path, tmp_path: Path) -> None:
+    first = collect(model, tmp_path / "a", n=4, temperature=1.5)
+    assert all(len({one.text for one in some}) > 1 for some in first.values())
+    assert collect(model, tmp_path / "b", n=4, temperature=1.5) == first
+    assert collect(model, tmp_path / "c", n=4, temperature=1.5, seed=1) != first
+    more = collect(model, tmp_path / "a", n=8, temperature=1.5)
+    for prompt, some in first.items():
+        assert more[prompt][:4] == some
+        assert more[prompt][4:] != some
+    assert {len(some) for some in collect(model, tmp_path / "d", n=5, batch=2).values()} == {5}
+
+
+def test_texts_end_at_their_end_and_at_stop_texts(model: Path, tmp_path: Path) -> None:
+    some = [
+        one
+        for line in collect(model, tmp_path / "a", n=40, temperature=2.0).values()
+        for one in line
+    ]
+    assert {one.finish_reason for one in some} == {"stop", "length"}
+    assert not any("<|end|>" in one.text or "<|pad|>" in one.text for one in some)
+    letters = {one.text[:1] for one in some if one.text}
+    stop = sorted(letters)[0]
+    cut = [
+        one
+        for line in collect(model, tmp_path / "b", n=40, temperature=2.0, stop=[stop]).values()
+        for one in line
+    ]
+    assert not any(stop in one.text for one in cut)
+
+
+def test_a_prompt_without_room_costs_no_other(model: Path, tmp_path: Path) -> None:
+    found: list[Usage] = []
+    how = Sampling(backend="transformers", model=str(model), max_tokens=200)
+    asks = [Ask("long", "x", "a b c " * 100, 1), Ask("empty", "x", "", 1), Ask("good", "x", "x", 1)]
+    some = {ask.key: len(texts) for ask, texts in sample(asks, how, tmp_path / "c", found.append)}
+    assert some == {"long": 0, "empty": 0, "good": 1}
+    assert found[-1].failed.total() == 2
+
+
+def test_chat_needs_a_template_and_a_model_has_to_be_there(model: Path, tmp_path: Path) -> None:
+    ask = Ask("a", "x", [{"role": "user", "content": "x"}], 1)
+    with pytest.raises(InputError, match="no chat template; ask with plain text"):
+        list(sample([ask], Sampling(backend="transformers", model=str(model)), tmp_path / "c"))
+    with pytest.raises(InputError, match=r"sampling.model: .*/gone"):
+        list(
+            sample(
+                [ask],
+                Sampling(backend="transformers", model=str(tmp_path / "gone")),
+                tmp_path / "c",
+            )
+        )
+
+
+def test_a_model_trained_again_in_its_folder_is_another(model: Path, tmp_path: Path) -> None:
+    how = Sampling(backend="transformers", model=str(model))
+    before = Ask("a", "x", "x", 1).request(how)
+    (model / "config.json").touch()
+    assert Ask("a", "x", "x", 1).request(how) != before

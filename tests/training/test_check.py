@@ -1,0 +1,265 @@
+"""`codedpo check` on TRL recipes: what it must say before anything is launched."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from helpers.paths import RECIPES
+
+pytest.importorskip("trl", reason="pip install 'codedpo[train]'")
+
+from codedpo_plugin.errors import InputError
+from codedpo_plugin.recipe import Recipe
+from codedpo_plugin.training import check, pitfalls, token_lengths
+from codedpo_plugin.training import recipe as training
+from helpers.random_model import save, tiny
+
+DPO = RECIPES / "trl" / "dpo.yaml"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def said(built: Recipe, model: Path) -> Any:
+    """A function: overrides -> `level about: message` of every finding."""
+
+    def run(*overrides: str, gpus: int = 1) -> str:
+        base = [f"model_name_or_path={model}", f"dataset_name={built.output / 'dataset'}"]
+        base += ["eval_strategy=null", "eval_steps=null", "use_cpu=true"]
+        recipe = training.load([DPO], [*base, *overrides])
+        found = check.check(recipe, gpus, Console(quiet=True))
+        return "\n".join(f"{f.level} {f.about}: {f.message}" for f in found)
+
+    return run
+
+
+def test_a_sound_recipe_has_no_errors(said: Any) -> None:
+    found = said()
+    assert "error" not in found
+    assert "ok keys" in found
+    assert "ok template" in found
+    assert "every row fits" in found
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("lerning_rate=1", "did you mean 'learning_rate'"),
+        ("rpo_alpha=1.0", "loss_weights"),
+        ("warmup_ratio=0.1", "warmup_steps: 0.1"),
+        ("multi_gpu=true", "on the command line, --multi_gpu"),
+        ("learning_rate=fast", "'fast' is not a number"),
+        ("per_device_train_batch_size=1.5", "not a whole number"),
+        ("save_strategy=no", "in quotes"),
+        ("lr_scheduler_type=linar", "'linar' is not one of"),
+        ("loss_weights=[1.0]", "1 weights for loss_type"),
+        ("sync_ref_model=true", "not with sync_ref_model"),
+        ("load_best_model_at_end=true", "strategy"),
+        ("loss_type=[exo_pair, sft]", "label_smoothing above 0"),
+        ("model_init_kwargs={use_kernels: true}", "needs the package kernels"),
+        ("lora_target_modules=[q_proj, lm_head]", "refuses lm_head"),
+        ("activation_offloading=true", "needs a GPU"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(override: str, message: str, said: Any) -> None:
+    found = said(override)
+    assert "error keys" in found
+    assert message in found
+
+
+def test_keys_of_accelerate_launch_are_known(said: Any) -> None:
+    found = said("num_processes=4", "accelerate_config=zero2", "env.A=1", gpus=4)
+    assert "error" not in found
+    assert "num_processes" not in found
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("padding_free=true", "rows are padded"),
+        ("dtype=bfloat16", "rounds most updates away"),
+        ("ddp_backend=gloo", "accelerate launch ... -m trl.scripts.dpo"),
+        ("num_processes=8", "num_processes is 8, and --gpus 1"),
+    ],
+)
+def test_what_goes_wrong_quietly_is_a_warning(override: str, message: str, said: Any) -> None:
+    found = said(override)
+    assert "warning keys" in found
+    assert message in found
+    assert "error" not in found
+
+
+def test_adapters_may_be_bfloat16(said: Any) -> None:
+    assert "rounds" not in said("dtype=bfloat16", "use_peft=true")
+
+
+def test_lengths_are_grouped_only_by_a_column_that_is_kept(said: Any) -> None:
+    found = said("train_sampling_strategy=group_by_length")
+    assert "no column 'length'" in found
+    assert "remove_unused_columns: false" in found
+
+
+def test_the_configuration_of_accelerate_is_read(said: Any, tmp_path: Path) -> None:
+    path = tmp_path / "zero3.yaml"
+    path.write_text(
+        "distributed_type: DEEPSPEED\nnum_processes: 2\ndeepspeed_config: {zero_stage: 3}\n"
+    )
+    found = said(f"accelerate_config={path}", gpus=2)
+    assert "use_cpu: switches off the DeepSpeed" in found
+    assert "are one batch, which ZeRO-3 fails on" in found
+    path.write_text("distributed_type: MULTI_CPU\n")
+    assert "one process for MULTI_CPU" in said(f"accelerate_config={path}")
+
+
+def test_rows_that_a_stack_would_misread(tmp_path: Path) -> None:
+    from datasets import Dataset
+
+    kto = training.load([DPO.with_name("kto.yaml")])
+    rows = {
+        "prompt": [f"p{n // 4}" for n in range(12)],
+        "completion": ["c"] * 12,
+        "images": [1] * 12,
+    }
+    said = [message for _, message in pitfalls.of_rows(kto, Dataset.from_dict(rows), 1)]
+    assert "column images: TRL takes the rows for pictures; rename it" in said
+    assert any("9 of 12 rows follow one of the same prompt" in message for message in said)
+    rows |= {"prompt": [f"p{n % 4}" for n in range(12)]}
+    said = [message for _, message in pitfalls.of_rows(kto, Dataset.from_dict(rows), 1)]
+    assert not any("same prompt" in message for message in said)
+
+
+def test_traps_of_axolotl(tmp_path: Path) -> None:
+    """Read from the keys: no Axolotl is needed."""
+    from datasets import Dataset
+
+    prepared = tmp_path / "prepared"
+    prepared.mkdir()
+    path = tmp_path / "axolotl.yaml"
+    path.write_text(
+        "base_model: m\nrl: dpo\nplugins: [no_such_package.Plugin]\n"
+        f"datasets: [{{path: x, ds_type: json}}]\ndataset_prepared_path: {prepared}\n"
+    )
+    recipe = training.load([path])
+    keys, dropped, stale = (message for _, message in pitfalls.of_keys(recipe, 1))
+    assert "no_such_package.Plugin is not installed" in keys
+    assert "drops ds_type" in dropped
+    assert "axolotl preprocess" in stale
+    row = token_lengths.as_messages({"prompt": "p", "chosen": "c", "rejected": "r"})
+    ((_, untyped),) = pitfalls.of_rows(recipe, Dataset.from_list([row]), 1)
+    assert "need a `type`" in untyped
+    recipe = training.load([path], ["datasets=null", "plugins=null", "codedpo.dataset=x"])
+    ((_, unread),) = pitfalls.of_keys(recipe, 1)
+    assert "nothing reads it without `plugins:" in unread
+
+
+def test_prompts_that_melt_into_the_completion_are_counted() -> None:
+    from helpers.trained_model import make_tokenizer
+
+    tokenizer = make_tokenizer(["abab " * 50])
+    rows = [
+        {"prompt": "a", "chosen": "b", "rejected": "a"},
+        {"prompt": "a ", "chosen": "b", "rejected": "a"},
+    ]
+    assert token_lengths.measure(rows, tokenizer, 99).merged == 1
+
+
+def test_the_next_command_starts_as_many_ranks_as_were_checked(
+    built: Recipe, model: Path, tmp_path: Path
+) -> None:
+    sets = [f"model_name_or_path={model}", f"dataset_name={built.output / 'dataset'}"]
+    sets += ["eval_strategy=null", "eval_steps=null"]
+    out = tmp_path / "train.yaml"
+
+    def command(*more: str, gpus: int) -> str:
+        with open(tmp_path / "said.txt", "w") as file:
+            check.run([DPO], [*sets, *more], gpus, out, Console(file=file, width=200))
+        return (tmp_path / "said.txt").read_text().split("next     ")[1].strip()
+
+    assert command(gpus=1) == f"trl dpo --config {out}"
+    assert command(gpus=2).endswith("recipes/accelerate/ddp.yaml --num_processes 2")
+    assert command("use_cpu=true", gpus=2).startswith(
+        "torchrun --nproc_per_node 2 -m trl.scripts.dpo"
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("dataset_name=./none", "no folder ./none"),
+        ("dataset_config=dpoo", "dpoo"),
+        ("dataset_config=kto", "dpo needs columns"),
+        ("dataset_train_split=trian", "no split 'trian'"),
+        ("dataset_test_split=tset", ""),
+    ],
+)
+def test_wrong_data_is_named(override: str, message: str, said: Any) -> None:
+    found = said(override)
+    assert ("error data" in found) == bool(message)
+    assert message in found
+
+
+def test_evaluation_without_a_test_split_is_an_error(said: Any) -> None:
+    assert "there is no split 'tset'" in said("dataset_test_split=tset", "eval_strategy=steps")
+
+
+def test_batch_arithmetic(said: Any) -> None:
+    found = said("per_device_train_batch_size=2", "gradient_accumulation_steps=3", gpus=4)
+    assert "2 x 3 x 4 GPUs = 24 rows a step; 1 steps an epoch" in found
+    assert "more than all" in found
+
+
+def test_messages_need_a_template(said: Any, model: Path, tmp_path: Path) -> None:
+    _, tokenizer = tiny()
+    tokenizer.chat_template = None
+    tokenizer.save_pretrained(tmp_path)
+    assert "export.format=standard" in said(f"model_name_or_path={tmp_path}")
+
+
+def messages(prompt: str, chosen: str, rejected: str) -> dict[str, Any]:
+    return token_lengths.as_messages({"prompt": prompt, "chosen": chosen, "rejected": rejected})
+
+
+def test_rows_cut_dropped_and_made_identical() -> None:
+    _, tokenizer = tiny()
+    rows = [
+        messages("p", "short", "other"),
+        messages("p", "the same beginning of over forty and then a", "the same beginning of over forty and then b"),
+        messages("p" * 60, "a", "b"),
+    ]  # fmt: skip
+    measured = token_lengths.measure(rows, tokenizer, 60)
+    opening = len(tokenizer("<|im_start|>user\np<|im_end|>\n<|im_start|>assistant\n")["input_ids"])
+    assert measured.prompt[0] == opening
+    assert measured.sides["chosen"][0] == opening + len("short") + 2
+    assert (measured.cut, measured.dropped, measured.identical) == (1, 1, 1)
+    assert token_lengths.measure(rows, tokenizer, 200).identical == 0
+
+
+def test_a_template_that_trims_or_never_ends_is_seen() -> None:
+    _, tokenizer = tiny()
+    rows = [messages("p", "    indented\n", "x")]
+    assert token_lengths.measure(rows, tokenizer, 99).trimmed == 0
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content | trim }}{% endfor %}"
+    measured = token_lengths.measure(rows, tokenizer, 99)
+    assert (measured.trimmed, measured.endless) == (1, 1)
+
+
+def test_strings_end_with_the_end_token() -> None:
+    _, tokenizer = tiny()
+    rows = [{"prompt": "p\n", "completion": "code"}]
+    assert token_lengths.measure(rows, tokenizer, 99).sides == {"completion": [7]}
+
+
+def test_only_a_sound_recipe_is_written(built: Recipe, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "train.yaml"
+    sets = [f"model_name_or_path={model}", f"dataset_name={built.output / 'dataset'}"]
+    sets += ["eval_strategy=null", "eval_steps=null"]
+    with pytest.raises(InputError, match="1 to mend"):
+        check.run([DPO], [*sets, "betta=1"], 1, out, Console(quiet=True))
+    assert not out.exists()
+    check.run([DPO], sets, 1, out, Console(quiet=True))
+    assert training.load([out])["model"] == str(model)
