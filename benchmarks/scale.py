@@ -22,13 +22,15 @@ from typing import Any
 
 from make_candidates import examples, rows
 
-from codedpo_plugin import stages
+from codedpo_plugin.executors.stage_runner import schema_of
 from codedpo_plugin.recipe import Recipe, load_recipe
 from codedpo_plugin.run_folder.candidates import read_manifest
+from codedpo_plugin.run_folder.shard_keys import is_finished, wanted_key
 from codedpo_plugin.run_folder.shards import Row, read_rows, read_shard, shard_path, write_shard
+from codedpo_plugin.stages import CANDIDATES, DATASET, STAGES
 
 CODEDPO = [sys.executable, "-m", "codedpo_plugin.cli"]
-SECTION = {"execute": "executions", "probe": "probes", "time": "timings"}
+RECORDED = ("execute", "probe", "time")  # stages that --recorded takes from a finished run
 READ = "import sys; from pathlib import Path; from rich.console import Console; "
 READ += "from codedpo_plugin import pipeline, recipe; "
 READ += "pipeline.prepare(recipe.load_recipe(Path(sys.argv[1])), Console())"
@@ -93,8 +95,8 @@ def again(size: int) -> Iterator[Row]:
 
 
 def recorded(run: Path) -> dict[str, list[Row]]:
-    """Folder of a stage that runs solutions -> its rows, in a run of the example."""
-    return {folder: list(read_rows(run, folder)) for folder in SECTION.values()}
+    """Rows of the stages in `RECORDED`, in a run of the example."""
+    return {name: list(read_rows(run, STAGES[name].folder)) for name in RECORDED}
 
 
 def measured(size: int, arguments: argparse.Namespace, template: Any) -> dict[str, Any]:
@@ -112,29 +114,29 @@ def measured(size: int, arguments: argparse.Namespace, template: Any) -> dict[st
             kept.write_text(json.dumps(steps, indent=1))
             print(f"{size:,} {name}: {told(steps[name])}", flush=True)
 
-    measure("candidates", [sys.executable, "-c", READ, str(file)])
-    for name in stages.STAGES:
-        if template and name in SECTION:
-            fill(name, recipe, template[SECTION[name]])
+    measure(CANDIDATES.name, [sys.executable, "-c", READ, str(file)])
+    for name in STAGES:
+        if template and name in RECORDED:
+            fill(name, recipe, template[name])
         else:
             measure(name, [*CODEDPO, name, str(file)])
-    measure("dataset", [*CODEDPO, "export", str(file)])
+    measure(DATASET.name, [*CODEDPO, "export", str(file)])
     return steps
 
 
 def fill(name: str, recipe: Recipe, template: list[Row]) -> None:
     """Write the shards of a stage from recorded rows."""
-    stage = stages.STAGES[name]
+    stage = STAGES[name]
     for index in range(read_manifest(recipe.output)["shards"]):
-        if stages.is_finished(stage, recipe, index):
+        if is_finished(stage, recipe, index):
             continue
-        names = read_shard(shard_path(recipe.output, "candidates", index), ["task_id"])
+        names = read_shard(shard_path(recipe.output, CANDIDATES.folder, index), ["task_id"])
         made = [
             template[(index * recipe.shard_size + n) % len(template)] | row
             for n, row in enumerate(names)
         ]
-        path = shard_path(recipe.output, stage.name, index)
-        write_shard(path, made, stage.schema(recipe), str(stages.wanted_key(stage, recipe, index)))
+        path, key = shard_path(recipe.output, stage.folder, index), wanted_key(stage, recipe, index)
+        write_shard(path, made, schema_of(stage, recipe), str(key))
 
 
 def watched(command: list[str], problems: int) -> dict[str, float]:

@@ -19,6 +19,7 @@ from axolotl.common.datasets import TrainDatasetMeta
 from axolotl.integrations.base import BasePlugin
 
 from codedpo_plugin.errors import InputError
+from codedpo_plugin.stages import DATASET
 from codedpo_plugin.training.axolotl_section import CodeDPOSection, section_of
 from codedpo_plugin.training.data import COLUMNS
 
@@ -93,7 +94,7 @@ def build_once(path: Path) -> None:
     with FileLock(recipe.output / ".build.lock"):
         key = _content_key(recipe)
         same = made_from.exists() and made_from.read_text() == key
-        if same and not recipe.generates and (recipe.output / "dataset").is_dir():
+        if same and not recipe.generates and (recipe.output / DATASET.folder).is_dir():
             return
         pipeline.build(recipe, (1, 1), Console(stderr=True))
         made_from.write_text(key)

@@ -63,31 +63,31 @@ def build(
     ] = Executor.local,
 ) -> None:
     """Run every stage, from candidates to dataset and report; goes on where it was stopped."""
-    from codedpo_plugin import pipeline as run
+    from codedpo_plugin import pipeline
 
     if executor is not Executor.local and shard != "1/1":
         raise InputError(f"--shard {shard}: --executor {executor.value} deals the shards itself")
     extra = [f"export.push_to_hub={push_to_hub}"] if push_to_hub else []
     loaded = _load(recipe, [*(overrides or []), *extra])
-    run.build(loaded, _part(shard), _console(), executor.value)
+    pipeline.build(loaded, _part(shard), _console(), executor.value)
 
 
 @app.command()
 def seeds(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Find functions in source code that problems can be made of."""
-    _first_half("seeds", recipe, overrides)
+    _synthesize("seeds", recipe, overrides)
 
 
 @app.command()
 def problems(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Have a model make problems of the seeds."""
-    _first_half("problems", recipe, overrides)
+    _synthesize("problems", recipe, overrides)
 
 
 @app.command()
 def generate(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Sample solutions and tests of the problems from a model."""
-    _first_half("generate", recipe, overrides)
+    _synthesize("generate", recipe, overrides)
 
 
 @app.command()
@@ -123,9 +123,9 @@ def pairs(recipe: RecipePath, overrides: Overrides = None, shard: Part = "1/1") 
 @app.command()
 def export(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Write the dataset and the report from finished pairs."""
-    from codedpo_plugin import pipeline as run
+    from codedpo_plugin import pipeline
 
-    run.finish(_load(recipe, overrides), {}, _console())
+    pipeline.finish(_load(recipe, overrides), {}, _console())
 
 
 @app.command("rank-eval")
@@ -268,18 +268,18 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _stage(name: str, recipe: Path, overrides: list[str] | None, shard: str) -> None:
-    from codedpo_plugin import pipeline as run
+    from codedpo_plugin import pipeline
 
-    run.stages([name], _load(recipe, overrides), _part(shard), _console())
+    pipeline.run_stages([name], _load(recipe, overrides), _part(shard), _console())
 
 
-def _first_half(name: str, path: Path, overrides: list[str] | None) -> None:
-    from codedpo_plugin import pipeline as run
+def _synthesize(name: str, path: Path, overrides: list[str] | None) -> None:
+    from codedpo_plugin import pipeline
 
     recipe = _load(path, overrides)
     if not recipe.generates:
         raise InputError(f"{path}: starts from candidates; there is nothing to do for `{name}`")
-    run.first_half([name], recipe, (1, 1), _console())
+    pipeline.synthesize([name], recipe, (1, 1), _console())
 
 
 def _load(path: Path, overrides: list[str] | None) -> "Recipe":

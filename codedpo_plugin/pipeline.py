@@ -1,5 +1,6 @@
-"""A whole build: read the candidates, run the stages, export, report, say what to type next."""
+"""A whole build: make candidates, run the stages on them, write dataset and report."""
 
+import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -7,19 +8,20 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from rich.console import Console
 
-from codedpo_plugin import stages as pipeline
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.executors.local import Pool
+from codedpo_plugin.executors.stage_runner import ShardPool, run_stage
 from codedpo_plugin.recipe import Recipe
-from codedpo_plugin.run_folder import candidates
+from codedpo_plugin.run_folder import candidates, manifests
 from codedpo_plugin.run_folder.progress import State
-from codedpo_plugin.run_folder.shards import Row, remove_leftovers, replacing
+from codedpo_plugin.run_folder.shards import Row, read_merged, remove_leftovers, replacing
 from codedpo_plugin.sandbox.client import Sandbox
+from codedpo_plugin.stages import CANDIDATES, DATASET, GENERATE, PAIRS, STAGES, SYNTHESIS
 
 if TYPE_CHECKING:
     from codedpo_plugin.executors.ray import RayPool
+    from codedpo_plugin.executors.slurm import Job
 
-FIRST_HALF = ("seeds", "problems", "generate")
 ROLES = ("solutions", "tests")
 
 
@@ -35,15 +37,13 @@ def build(recipe: Recipe, part: tuple[int, int], console: Console, executor: str
     Raises:
         InputError, InfrastructureError: finished shards are kept.
     """
-    seconds = first_half(FIRST_HALF, recipe, part, console) if recipe.generates else {}
+    seconds = synthesize(SYNTHESIS, recipe, part, console) if recipe.generates else {}
     if executor == "slurm":
-        from codedpo_plugin.executors import slurm
-
-        slurm.submit(recipe, console)
+        _submit(recipe, console)
         return
     prepare(recipe, console)
     with _pool(executor, recipe, console) as pool:
-        seconds |= run_stages(tuple(pipeline.STAGES), recipe, pool, part)
+        seconds |= _run_in(pool, tuple(STAGES), recipe, part)
     if part[1] > 1:
         from codedpo_plugin.dataset import export
 
@@ -55,15 +55,10 @@ def build(recipe: Recipe, part: tuple[int, int], console: Console, executor: str
     finish(recipe, seconds, console)
 
 
-def _pool(executor: str, recipe: Recipe, console: Console) -> "Pool | RayPool":
-    if executor == "ray":
-        from codedpo_plugin.executors.ray import RayPool
-
-        return RayPool(recipe, console)
-    return Pool(recipe.workers, console)
+# -- candidate synthesis --------------------------------------------------------------------------
 
 
-def first_half(
+def synthesize(
     names: Iterable[str], recipe: Recipe, part: tuple[int, int], console: Console
 ) -> dict[str, float]:
     """Make candidates from seeds or problems; returns wall seconds by stage.
@@ -71,32 +66,22 @@ def first_half(
     Raises:
         InputError, InfrastructureError: what a model wrote is in the cache.
     """
-    from codedpo_plugin.run_folder import manifests
-    from codedpo_plugin.synthesis import generate, problems, seeds
-
     if part[1] > 1:
-        if manifests.of(recipe.output, generate.STAGE) is None:
+        if manifests.of(recipe.output, GENERATE) is None:
             raise InputError(
                 f"{recipe.output}: candidates are not made in parts; run `codedpo seeds`, "
                 "`codedpo problems` and `codedpo generate` once, before the parts"
             )
         return {}
-    modules = {"seeds": seeds, "problems": problems, "generate": generate}
     seconds = {}
     for name in names:
         started = time.monotonic()
-        modules[name].run(recipe, console)
+        SYNTHESIS[name].load()(recipe, console)
         seconds[name] = time.monotonic() - started
     return seconds
 
 
-def stages(
-    names: Iterable[str], recipe: Recipe, part: tuple[int, int], console: Console
-) -> dict[str, float]:
-    """Run some stages on a part of the shards; returns wall seconds by stage."""
-    prepare(recipe, console)
-    with Pool(recipe.workers, console) as pool:
-        return run_stages(tuple(names), recipe, pool, part)
+# -- stages, shard by shard -----------------------------------------------------------------------
 
 
 def prepare(recipe: Recipe, console: Console) -> dict[str, Any]:
@@ -108,12 +93,82 @@ def prepare(recipe: Recipe, console: Console) -> dict[str, Any]:
 
 
 def run_stages(
-    names: Sequence[str], recipe: Recipe, pool: pipeline.Shards, part: tuple[int, int]
+    names: Iterable[str], recipe: Recipe, part: tuple[int, int], console: Console
 ) -> dict[str, float]:
-    """Run some stages on a part of the shards, in a pool; returns wall seconds by stage."""
+    """Run some stages on a part of the shards; returns wall seconds by stage."""
+    prepare(recipe, console)
+    with Pool(recipe.workers, console) as pool:
+        return _run_in(pool, tuple(names), recipe, part)
+
+
+def _pool(executor: str, recipe: Recipe, console: Console) -> "Pool | RayPool":
+    if executor == "ray":
+        from codedpo_plugin.executors.ray import RayPool
+
+        return RayPool(recipe, console)
+    return Pool(recipe.workers, console)
+
+
+def _run_in(
+    pool: ShardPool, names: Sequence[str], recipe: Recipe, part: tuple[int, int]
+) -> dict[str, float]:
     for name in names:
-        State(recipe.output, name, part).tell()  # waiting: what an earlier run told is no more true
-    return {name: pipeline.run_stage(name, recipe, pool, part) for name in names}
+        State(recipe.output, name, part).tell()  # `waiting`: what an earlier run wrote is outdated
+    return {name: run_stage(name, recipe, pool, part) for name in names}
+
+
+# -- the same as Slurm jobs -----------------------------------------------------------------------
+
+
+class Part:
+    """Some stages on one part of the shards: what a task of a Slurm job does."""
+
+    def __init__(self, names: Sequence[str], recipe: Recipe) -> None:
+        self.names, self.recipe = tuple(names), recipe
+
+    def __call__(self, data: Any, rank: int, world_size: int) -> None:
+        """Called by datatrove; `data` is the output of a previous step: there is none."""
+        run_stages(self.names, self.recipe, (rank + 1, world_size), Console())
+
+
+class Last(Part):
+    """The task that runs once, after all others: also writes dataset and report."""
+
+    def __call__(self, data: Any, rank: int, world_size: int) -> None:
+        """Select the pairs, and write dataset and report."""
+        super().__call__(data, 0, 1)
+        finish(self.recipe, {}, Console())
+
+
+def slurm_jobs(recipe: Recipe, shards: int) -> "list[Job]":
+    """One job for each run of stages that do or don't measure time, and one for what is last.
+
+    The job that measures time has options of its own: all its nodes should be of one type.
+    """
+    from codedpo_plugin.executors.slurm import Job
+
+    assert recipe.slurm is not None
+    parts, options = min(recipe.slurm.parts, shards), recipe.slurm.options
+    groups = itertools.groupby(STAGES.values(), lambda stage: stage.measures_time)
+    jobs = []
+    for measures, stages in groups:
+        names = [stage.name for stage in stages]
+        extra = recipe.slurm.timing if measures else {}
+        jobs.append(Job(names[0], Part(names, recipe), parts, options | extra))
+    jobs[-1] = Job(names[0], Last(names, recipe), 1, options)
+    return jobs
+
+
+def _submit(recipe: Recipe, console: Console) -> None:
+    from codedpo_plugin.executors import slurm
+
+    if recipe.slurm is None:
+        raise InputError("--executor slurm: the recipe needs `slurm`, with at least a `partition`")
+    shards = prepare(recipe, console)["shards"]
+    slurm.submit(slurm_jobs(recipe, shards), recipe.slurm, recipe.output, console)
+
+
+# -- dataset and report ---------------------------------------------------------------------------
 
 
 def finish(recipe: Recipe, seconds: dict[str, float], console: Console) -> None:
@@ -123,11 +178,11 @@ def finish(recipe: Recipe, seconds: dict[str, float], console: Console) -> None:
     from codedpo_plugin.reporting import page, tables
     from codedpo_plugin.reporting import summary as report
 
-    dataset = recipe.output / export.FOLDER
-    with State(recipe.output, export.FOLDER, (1, 1)):
+    dataset = recipe.output / DATASET.folder
+    with State(recipe.output, DATASET.name, (1, 1)):
         remove_leftovers(recipe.output)
         more = recipe.output / "more.jsonl"  # first: it is wanted most where no pair was found
-        unsettled = more_samples.write_more(_settled(recipe), more, *_asked(recipe))
+        unsettled = more_samples.write_more(_unsettled(recipe), more, *_requested(recipe))
         counts = export.export(recipe, console)
         with Sandbox() as sandbox:
             layers = sandbox.layers
@@ -147,16 +202,16 @@ def finish(recipe: Recipe, seconds: dict[str, float], console: Console) -> None:
     )
 
 
-def _settled(recipe: Recipe) -> Iterator[Row]:
-    """What `settle.write_more` reads, of all problems."""
+def _unsettled(recipe: Recipe) -> Iterator[Row]:
+    """What `more_samples.write_more` reads, of all problems."""
     columns = ("task_id", "settle") if recipe.generates else ("task_id", "settle", *ROLES)
     manifest = candidates.read_manifest(recipe.output) or {"shards": 0}
     for index in range(manifest["shards"]):
-        yield from pipeline.read_merged(recipe.output, ("candidates", "pairs"), index, columns)
+        yield from read_merged(recipe.output, (CANDIDATES, PAIRS), index, columns)
 
 
-def _asked(recipe: Recipe) -> tuple[dict[str, int] | None, dict[str, dict[str, int]]]:
-    """How often the model was asked for each role, of all problems and where it was more often."""
+def _requested(recipe: Recipe) -> tuple[dict[str, int] | None, dict[str, dict[str, int]]]:
+    """Responses requested for each role: of every problem, and of those with more than that."""
     if not recipe.generates:
         return None, {}
     from codedpo_plugin.synthesis import generate

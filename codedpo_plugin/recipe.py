@@ -27,6 +27,7 @@ from pydantic import (
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.ranking import rankers
 from codedpo_plugin.run_folder.files import is_local, location
+from codedpo_plugin.stages import GENERATE
 
 
 class Section(BaseModel):
@@ -412,7 +413,7 @@ class Recipe(Section):
     @property
     def candidate_files(self) -> list[Path]:
         """Where candidates are: the user's files, or what `codedpo generate` writes."""
-        return self.candidates or [self.output / "generated" / "candidates.jsonl"]
+        return self.candidates or [GENERATE.path(self.output)]
 
     @property
     def ranker(self) -> str:

@@ -19,11 +19,12 @@ from rich.console import Console
 from codedpo_plugin import pipeline
 from codedpo_plugin.recipe import Recipe, load_recipe
 from codedpo_plugin.run_folder.shards import Row
+from codedpo_plugin.stages import ROW_STAGES
 from helpers.candidates import DOUBLE, HOPELESS, SIGN, make_recipe
 from helpers.faults import DAMAGES, Build, damage, jumping_clock, kill_at_random, trial
 from helpers.runs import rows_of
 
-STAGES = ("candidates", "executions", "probes", "scores", "timings", "pairs")
+FOLDERS = tuple(stage.folder for stage in ROW_STAGES)
 
 
 def rows(copies: int) -> list[Row]:
@@ -112,7 +113,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Recipe]:
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", FOLDERS)
 def test_no_damage_anywhere_in_a_shard_goes_unnoticed(
     tmp_path: Path, undisturbed: Recipe, stage: str
 ) -> None:
@@ -124,7 +125,7 @@ def test_no_damage_anywhere_in_a_shard_goes_unnoticed(
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", FOLDERS)
 def test_a_damaged_shard_is_named_and_made_again(
     finished: tuple[Path, Recipe], undisturbed: Recipe, stage: str
 ) -> None:
@@ -134,7 +135,7 @@ def test_a_damaged_shard_is_named_and_made_again(
         build = Build(file)
         shard = rng.choice(sorted((recipe.output / stage).glob("*.parquet")))
         damage(shard, rng, how)
-        for name in STAGES[STAGES.index(stage) + 1 :] if read_by == "the next stage" else ():
+        for name in FOLDERS[FOLDERS.index(stage) + 1 :] if read_by == "the next stage" else ():
             shutil.rmtree(recipe.output / name)
         build.until_done(2)
         # What the footer tells, of any but the first stage, is mended by the run that finds it.

@@ -15,7 +15,6 @@ import pytest
 from rich.console import Console
 
 from codedpo_plugin import pipeline
-from codedpo_plugin import stages as build
 from codedpo_plugin.errors import DamageError, InfrastructureError, InputError, StorageError
 from codedpo_plugin.executors.cores import machine_type
 from codedpo_plugin.executors.local import Pool
@@ -28,6 +27,7 @@ from codedpo_plugin.run_folder.shards import (
     shard_path,
     write_shard,
 )
+from codedpo_plugin.stages import STAGES
 from helpers.candidates import DOUBLE, HOPELESS, SIGN, make_recipe
 from helpers.runs import rows_of
 
@@ -65,18 +65,18 @@ def test_pairs_follow_the_method(built: Recipe) -> None:
 
 def test_a_finished_build_does_nothing_again(built: Recipe) -> None:
     before = {path: path.stat().st_mtime_ns for path in built.output.rglob("*.parquet")}
-    pipeline.stages(build.STAGES, built, (1, 1), QUIET)
+    pipeline.run_stages(STAGES, built, (1, 1), QUIET)
     assert {path: path.stat().st_mtime_ns for path in built.output.rglob("*.parquet")} == before
 
 
 def test_a_changed_setting_redoes_only_what_depends_on_it(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE])
-    pipeline.stages(build.STAGES, recipe, (1, 1), QUIET)
+    pipeline.run_stages(STAGES, recipe, (1, 1), QUIET)
     stages = ("executions", "scores", "timings", "pairs")
     before = {stage: shard_path(recipe.output, stage, 0).stat().st_mtime_ns for stage in stages}
     changed = make_recipe(tmp_path, [DOUBLE], "score.rankers={passed_count: {}}")
     os.utime(tmp_path / "candidates.jsonl")  # the same candidates, written again
-    pipeline.stages(build.STAGES, changed, (1, 1), QUIET)
+    pipeline.run_stages(STAGES, changed, (1, 1), QUIET)
     redone = {
         stage: shard_path(recipe.output, stage, 0).stat().st_mtime_ns != before[stage]
         for stage in stages
@@ -86,20 +86,20 @@ def test_a_changed_setting_redoes_only_what_depends_on_it(tmp_path: Path) -> Non
 
 def test_changed_candidates_redo_only_their_shards(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE, HOPELESS, SIGN])
-    pipeline.stages(["execute"], recipe, (1, 1), QUIET)
+    pipeline.run_stages(["execute"], recipe, (1, 1), QUIET)
     first, second = (shard_path(recipe.output, "executions", n) for n in (0, 1))
     before = first.stat().st_mtime_ns, second.stat().st_mtime_ns
     make_recipe(tmp_path, [DOUBLE, HOPELESS, SIGN | {"prompt": "another"}])
-    pipeline.stages(["execute"], recipe, (1, 1), QUIET)
+    pipeline.run_stages(["execute"], recipe, (1, 1), QUIET)
     after = first.stat().st_mtime_ns, second.stat().st_mtime_ns
     assert (after[0] == before[0], after[1] == before[1]) == (True, False)
 
 
 def test_fewer_candidates_leave_no_old_shards_behind(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE, HOPELESS, SIGN])
-    pipeline.stages(["execute"], recipe, (1, 1), QUIET)
+    pipeline.run_stages(["execute"], recipe, (1, 1), QUIET)
     make_recipe(tmp_path, [SIGN])
-    pipeline.stages(["execute"], recipe, (1, 1), QUIET)
+    pipeline.run_stages(["execute"], recipe, (1, 1), QUIET)
     for stage in ("candidates", "executions"):
         assert [row["task_id"] for row in read_rows(recipe.output, stage)] == ["sign/1"]
 
@@ -210,11 +210,11 @@ class _KillAlways(_KillOnce):
 
 def test_a_damaged_shard_is_made_again(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE])
-    pipeline.stages(["execute"], recipe, (1, 1), QUIET)
+    pipeline.run_stages(["execute"], recipe, (1, 1), QUIET)
     shard = shard_path(recipe.output, "executions", 0)
     whole = shard.read_bytes()
     shard.write_bytes(whole[: len(whole) // 2])
-    pipeline.stages(["execute"], recipe, (1, 1), QUIET)
+    pipeline.run_stages(["execute"], recipe, (1, 1), QUIET)
     assert next(read_rows(recipe.output, "executions"))["task_id"] == "double"
 
 
@@ -250,14 +250,14 @@ def test_other_readers_of_parquet_read_a_shard(built: Recipe) -> None:
 
 def test_a_shard_whose_input_is_damaged_is_not_tried_again(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE, SIGN, HOPELESS], "workers=2")
-    pipeline.stages(["execute"], recipe, (1, 1), QUIET)
+    pipeline.run_stages(["execute"], recipe, (1, 1), QUIET)
     shard = shard_path(recipe.output, "executions", 1)
     whole = bytearray(shard.read_bytes())
     whole[9] ^= 4
     shard.write_bytes(whole)
     with pytest.raises(InfrastructureError, match=r"(?s)1 of 2 shards.*executions/00001\.parquet"):
-        pipeline.stages(["probe"], recipe, (1, 1), QUIET)
-    pipeline.stages(["execute", "probe"], recipe, (1, 1), QUIET)
+        pipeline.run_stages(["probe"], recipe, (1, 1), QUIET)
+    pipeline.run_stages(["execute", "probe"], recipe, (1, 1), QUIET)
     assert len(list(read_rows(recipe.output, "probes"))) == 3
 
 
@@ -313,7 +313,7 @@ def test_the_report_names_the_machines_that_solutions_were_timed_on(built: Recip
 def test_a_stage_whose_input_is_missing_says_which(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE])
     with pytest.raises(InputError, match="run the earlier stages first"):
-        pipeline.stages(["rank"], recipe, (1, 1), QUIET)
+        pipeline.run_stages(["rank"], recipe, (1, 1), QUIET)
 
 
 def test_a_full_disk_is_named_and_leaves_no_half_shard(
@@ -335,7 +335,7 @@ def test_solutions_too_long_to_run_are_not_run_and_never_rejected(tmp_path: Path
         DOUBLE | {"solutions": [long, *DOUBLE["solutions"][:1], "def double(items):\n  return 1"]}
     ]
     recipe = make_recipe(tmp_path, rows)
-    pipeline.stages(build.STAGES, recipe, (1, 1), QUIET)
+    pipeline.run_stages(STAGES, recipe, (1, 1), QUIET)
     executions = next(read_rows(recipe.output, "executions"))
     assert set(executions["outcomes"][0]) == {"not_run"}
     assert "longer than 100,000 characters" in executions["errors"][0][0]

@@ -39,10 +39,10 @@ from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.run_folder import files as storage
 from codedpo_plugin.run_folder.candidates import read_manifest
 from codedpo_plugin.run_folder.progress import Progress
-from codedpo_plugin.run_folder.shards import Row, writing
-from codedpo_plugin.stages import STAGES, is_finished, read_merged
+from codedpo_plugin.run_folder.shard_keys import is_finished
+from codedpo_plugin.run_folder.shards import Row, read_merged, writing
+from codedpo_plugin.stages import CANDIDATES, DATASET, PAIRS
 
-FOLDER = "dataset"
 CONFIGS = ("dpo", "correctness", "efficiency", "kto", "sft")
 SPLITS = ("train", "test")
 
@@ -68,7 +68,7 @@ def export(recipe: Recipe, console: Console | None = None) -> Counts:
             of candidates without responses.
     """
     shards = finished_shards(recipe)
-    folder = recipe.output / FOLDER
+    folder = recipe.output / DATASET.folder
     with writing(folder), storage.new_folder(folder, _temporary(recipe.output)) as new:
         counts = _write_all(new, shards, recipe, console or Console(quiet=True))
         _write_stack_files(new, folder, recipe, counts)
@@ -80,7 +80,7 @@ def _temporary(run: Path) -> Path:
     """A name of this process's own: two parts that end together may both write the dataset. Those
     that killed processes of this machine have left are removed.
     """
-    head = f".{FOLDER}.{socket.gethostname()}."
+    head = f".{DATASET.folder}.{socket.gethostname()}."
     for left in run.glob(f"{glob.escape(head)}*.tmp") if storage.is_local(run) else ():
         if not is_alive(int(left.suffixes[-2][1:])):
             shutil.rmtree(left)
@@ -93,7 +93,7 @@ def _write_all(folder: Path, shards: int, recipe: Recipe, console: Console) -> C
     with _Writer(folder) as writer, Progress(console, "export", 0, None) as progress:
         done = 0
         for index in range(shards):
-            for row in read_merged(recipe.output, ("candidates", "pairs"), index):
+            for row in read_merged(recipe.output, (CANDIDATES, PAIRS), index):
                 sure = [pair for pair in row["pairs"] if pair["confidence"] >= least]
                 writer.counts.dropped["below the target precision"] += len(row["pairs"]) - len(sure)
                 _write_problem(row | {"pairs": sure}, recipe, writer)
@@ -118,7 +118,7 @@ def least_confidence(recipe: Recipe, shards: int) -> float:
         return 0.0
     found = array("d")
     for index in range(shards):
-        for row in read_merged(recipe.output, ("pairs",), index, ["pairs"]):
+        for row in read_merged(recipe.output, (PAIRS,), index, ["pairs"]):
             found.extend(pair["confidence"] for pair in row["pairs"])
     surest = np.sort(np.array(found))[::-1]
     expected = np.cumsum(surest) / np.arange(1, len(surest) + 1)
@@ -136,7 +136,7 @@ def finished_shards(recipe: Recipe) -> int:
     """The number of shards of a run, all of whose pairs are finished."""
     manifest = read_manifest(recipe.output)
     shards = manifest["shards"] if manifest else 0
-    missing = [i for i in range(shards) if not is_finished(STAGES["pairs"], recipe, i)]
+    missing = [i for i in range(shards) if not is_finished(PAIRS, recipe, i)]
     if not shards or missing:
         raise InputError(
             f"{recipe.output}: {len(missing) or 'all'} of {shards} shards have no pairs yet; "

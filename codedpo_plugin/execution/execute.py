@@ -31,8 +31,6 @@ if TYPE_CHECKING:  # what drives a sandbox stays small
     from codedpo_plugin.recipe import Recipe
     from codedpo_plugin.run_folder.shards import Row
 
-STAGE = "executions"
-
 OUTCOMES = {
     "passed": "the test held",
     "failed": "the claim was false, or an AssertionError was raised",

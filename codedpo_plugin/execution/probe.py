@@ -26,8 +26,6 @@ from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.run_folder.shards import Row
 from codedpo_plugin.sandbox.client import Limits, Reply, Sandbox
 
-STAGE = "probes"
-
 SCHEMA = pa.schema(
     [
         ("task_id", pa.string()),

@@ -27,8 +27,6 @@ from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.run_folder.shards import Row
 from codedpo_plugin.timing.time_solutions import worth_a_pair
 
-STAGE = "pairs"
-
 PAIR = pa.struct(
     [
         ("kind", pa.string()),  # correctness | efficiency

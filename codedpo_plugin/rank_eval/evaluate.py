@@ -21,7 +21,8 @@ from codedpo_plugin.ranking.rank import pass_matrix
 from codedpo_plugin.ranking.rankers import NOT_RUN, RANKERS, PassMatrix
 from codedpo_plugin.recipe import Pairs, Recipe
 from codedpo_plugin.run_folder.candidates import read_manifest
-from codedpo_plugin.stages import read_merged
+from codedpo_plugin.run_folder.shards import read_merged
+from codedpo_plugin.stages import CANDIDATES, EXECUTE, PROBE
 
 PAPER, DEFAULT, DEFAULT_SINGLE = "paper's rule", "default", "default, 1 per problem"
 
@@ -83,9 +84,8 @@ def labelled_problems(recipe: Recipe, truth: str | None, console: Console) -> li
     Raises:
         InputError: a problem has no `truth`, or one of another length than its solutions.
     """
-    pipeline.stages(("execute", "probe"), recipe, (1, 1), console)
+    pipeline.run_stages((EXECUTE.name, PROBE.name), recipe, (1, 1), console)
     manifest = read_manifest(recipe.output) or {"shards": 0}
-    stages = ("candidates", "executions", "probes")
     return [
         Labelled(
             pass_matrix(row),
@@ -94,7 +94,7 @@ def labelled_problems(recipe: Recipe, truth: str | None, console: Console) -> li
             _truth(row, truth),
         )
         for shard in range(manifest["shards"])
-        for row in read_merged(recipe.output, stages, shard)
+        for row in read_merged(recipe.output, (CANDIDATES, EXECUTE, PROBE), shard)
     ]
 
 

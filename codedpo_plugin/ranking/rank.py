@@ -15,8 +15,6 @@ from codedpo_plugin.ranking.rankers import NO_VALUE, NOT_RUN, RANKERS, REFUSED, 
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.run_folder.shards import Row
 
-STAGE = "scores"
-
 
 def schema(recipe: Recipe) -> pa.Schema:
     """`task_id` and a struct per ranker."""

@@ -16,8 +16,8 @@ from codedpo_plugin.reporting import plots
 from codedpo_plugin.reporting import summary as report
 from codedpo_plugin.reporting.show import View, cut_code, explain, plain
 from codedpo_plugin.reporting.tables import Rows, facts, first_half, tables
-from codedpo_plugin.run_folder.shards import Row, replacing
-from codedpo_plugin.stages import read_merged
+from codedpo_plugin.run_folder.shards import Row, read_merged, replacing
+from codedpo_plugin.stages import ROW_STAGES
 
 _CONTAMINATED = 100  # dropped problems that are shown; report.json has all
 
@@ -124,7 +124,7 @@ def _example(recipe: Recipe, example: tuple[str, int] | None) -> str:
     if example is None:
         return "<p>No problem gave a pair.</p>"
     task_id, shard = example
-    rows = read_merged(recipe.output, report.STAGE_FOLDERS, shard)
+    rows = read_merged(recipe.output, ROW_STAGES, shard)
     view = View(next(row for row in rows if row["task_id"] == task_id), recipe)
     solutions, tests, outcomes = view.solutions, view.tests, view.row["outcomes"]
     heat_map = plots.heat_map(

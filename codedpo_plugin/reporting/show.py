@@ -20,8 +20,9 @@ from codedpo_plugin.errors import InputError
 from codedpo_plugin.ranking import credible_tests
 from codedpo_plugin.recipe import Recipe, load_recipe
 from codedpo_plugin.run_folder import candidates
-from codedpo_plugin.run_folder.shards import Row, read_shard, shard_path
-from codedpo_plugin.stages import STAGES, is_finished, read_merged
+from codedpo_plugin.run_folder.shard_keys import is_finished
+from codedpo_plugin.run_folder.shards import Row, read_merged, read_shard, shard_path
+from codedpo_plugin.stages import CANDIDATES, ROW_STAGES, STAGES
 
 CELLS = {
     "passed": (".", "green"),
@@ -76,11 +77,10 @@ def load_problem(run: Path, task_id: str) -> tuple[Row, Recipe]:
     for stage in STAGES.values():
         if not is_finished(stage, recipe, index):
             raise InputError(
-                f"{run}: {stage.name} of {task_id!r} are missing or out of date; "
+                f"{run}: {stage.folder} of {task_id!r} are missing or out of date; "
                 "run `codedpo build` on its recipe first"
             )
-    stages = (candidates.STAGE, *(stage.name for stage in STAGES.values()))
-    return list(read_merged(run, stages, index))[position], recipe
+    return list(read_merged(run, ROW_STAGES, index))[position], recipe
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def _find(run: Path, task_id: str) -> tuple[int, int]:
     manifest = candidates.read_manifest(run)
     names: list[str] = []
     for index in range(manifest["shards"] if manifest else 0):
-        path = shard_path(run, candidates.STAGE, index)
+        path = shard_path(run, CANDIDATES.folder, index)
         here = [row["task_id"] for row in read_shard(path, ["task_id"])]
         if task_id in here:
             return index, here.index(task_id)

@@ -21,8 +21,8 @@ from codedpo_plugin.errors import InputError
 from codedpo_plugin.executors.cores import is_alive
 from codedpo_plugin.run_folder import candidates
 from codedpo_plugin.run_folder.progress import FOLDER
+from codedpo_plugin.stages import CANDIDATES, DATASET, STAGES
 
-STAGES = ("execute", "probe", "rank", "time", "pairs")
 _SILENT = 60.0  # seconds without a word after which a process counts as lost
 _SHOWN = 5  # failures of a stage that are shown
 
@@ -65,9 +65,9 @@ def status(run: Path, console: Console) -> None:
         raise InputError(f"{run}: no run here, or none that has begun; `codedpo build` begins one")
     manifest = candidates.read_manifest(run)
     stages = [summary for stage in STAGES if (summary := summarise(run, stage, manifest))]
-    others = {name: _parts(run, name) for name in (candidates.STAGE, "dataset")}
+    others = {name: _parts(run, name) for name in (CANDIDATES.name, DATASET.name)}
     console.print(_table(manifest, others, stages))
-    phases = [stage.phase for stage in stages] + [_phase(one) for one in others["dataset"]]
+    phases = [stage.phase for stage in stages] + [_phase(one) for one in others[DATASET.name]]
     for stage in stages:
         for shard, why in list(stage.failed.items())[:_SHOWN]:
             console.print(f"{stage.stage}: shard {shard} failed: {why}", markup=False, style="red")
@@ -132,7 +132,7 @@ def _table(
     table = Table(box=None, pad_edge=False)
     for name in ("stage", "", "shards", "running", "failed", "problems", "per second", "left"):
         table.add_column(name, justify="left" if name in ("stage", "") else "right")
-    reading = others[candidates.STAGE]
+    reading = others[CANDIDATES.name]
     if manifest:
         _add_candidates(table, "done", manifest)
     elif reading:
@@ -148,14 +148,14 @@ def _table(
             "" if one.rate is None else f"{one.rate:,.1f}",
             "" if one.seconds_left is None else _duration(one.seconds_left),
         )
-    for facts in others["dataset"]:
-        table.add_row("dataset", _phase(facts), "", "", "", "", "", "")
+    for facts in others[DATASET.name]:
+        table.add_row(DATASET.name, _phase(facts), "", "", "", "", "", "")
     return table
 
 
 def _add_candidates(table: Table, phase: str, facts: Facts) -> None:
     shards, problems = f"{facts['shards']:,}", f"{facts['problems']:,}"
-    table.add_row(candidates.STAGE, phase, shards, "", "", problems, "", "")
+    table.add_row(CANDIDATES.name, phase, shards, "", "", problems, "", "")
 
 
 def _share(done: int, total: int) -> str:
@@ -174,6 +174,6 @@ def _next(run: Path, phases: list[str]) -> str:
     if "running" in phases:
         return "It is running."
     if set(phases) == {"done"} and len(phases) > len(STAGES):
-        return f"All is done: {run / 'dataset'}"
+        return f"All is done: {run / DATASET.folder}"
     command = shlex.join(["codedpo", "build", str(run / "recipe.yaml")])
     return f"Nothing runs now. To go on, and try again what failed:\n  {command}"

@@ -18,13 +18,12 @@ from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.reporting import plots
 from codedpo_plugin.run_folder import candidates, manifests
 from codedpo_plugin.run_folder.progress import Progress
-from codedpo_plugin.run_folder.shards import Row, shard_machine, shard_path
-from codedpo_plugin.stages import STAGES, read_merged
-from codedpo_plugin.timing import time_solutions
+from codedpo_plugin.run_folder.shards import Row, read_merged, shard_machine, shard_path
+from codedpo_plugin.stages import DATASET, ROW_STAGES, TIME
+from codedpo_plugin.timing.time_solutions import worth_a_pair
 
 KINDS = ("correctness", "efficiency")
 
-STAGE_FOLDERS = (candidates.STAGE, *(stage.name for stage in STAGES.values()))
 _BINS = 25  # of normalised scores
 _TIED = {"1": 1, "2": 2, "3-4": 4, "5-8": 8, "9+": 1 << 60}  # label -> most solutions
 _ERROR_TYPES = 1000  # kept while counting: a solution may raise any number of classes of its own
@@ -62,13 +61,11 @@ def summarise(
     columns = (*_COLUMNS, recipe.ranker)
     with Progress(console or Console(quiet=True), "report", 0, manifest["problems"]) as progress:
         for shard in range(manifest["shards"]):
-            for row in read_merged(recipe.output, STAGE_FOLDERS, shard, columns):
+            for row in read_merged(recipe.output, ROW_STAGES, shard, columns):
                 tally.add(row, shard)
-            tally.timed_on[
-                shard_machine(shard_path(recipe.output, time_solutions.STAGE, shard))
-            ] += 1
+            tally.timed_on[shard_machine(shard_path(recipe.output, TIME.folder, shard))] += 1
             progress.update(tally.problems["kept"])
-    numbers = plots.read_pairs(recipe.output / export.FOLDER / "dpo")
+    numbers = plots.read_pairs(recipe.output / DATASET.folder / "dpo")
     return {
         "codedpo": __version__,
         "run": str(recipe.output),
@@ -167,7 +164,7 @@ class _Tally:
         self.problems["with_pair"] += bool(kinds)
         if row["twin_log_ratio"] is not None:
             self.problems["twins"] += 1
-            self.problems["twins_apart"] += time_solutions.worth_a_pair(
+            self.problems["twins_apart"] += worth_a_pair(
                 row["twin_log_ratio"], row["twin_error"], self.recipe.pairs.min_speed_ratio
             )
         for kind in KINDS:

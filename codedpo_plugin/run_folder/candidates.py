@@ -22,7 +22,7 @@ import zlib
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +30,6 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from codedpo_plugin.errors import InputError
-from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.run_folder.progress import Progress, State
 from codedpo_plugin.run_folder.shards import (
     Row,
@@ -40,9 +39,10 @@ from codedpo_plugin.run_folder.shards import (
     shard_path,
     write_shard,
 )
+from codedpo_plugin.stages import CANDIDATES
 
-STAGE = "candidates"
-_VERSION = 2  # of the manifest
+if TYPE_CHECKING:
+    from codedpo_plugin.recipe import Recipe
 
 SCHEMA = pa.schema(
     [
@@ -57,7 +57,7 @@ SCHEMA = pa.schema(
 )
 
 
-def ingest(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
+def ingest(recipe: "Recipe", console: Console | None = None) -> dict[str, Any]:
     """Stream the candidate files into `RUN/candidates/`, and return the manifest.
 
     The manifest (also `manifest.json` there) holds `shards` and `problems` (counts), `tests_cut`
@@ -68,15 +68,15 @@ def ingest(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
     Raises:
         InputError: a file or row is wrong; names the file, the line and the mend.
     """
-    folder = recipe.output / STAGE
+    folder = recipe.output / CANDIDATES.folder
     made_from = _made_from(recipe)
     manifest = read_manifest(recipe.output)
     if manifest and manifest["made_from"] == made_from and _all_there(folder, manifest):
         return manifest
     manifest = {"made_from": made_from, "shards": 0, "problems": 0, "tests_cut": 0, "skipped": {}}
     with (
-        State(recipe.output, STAGE, (1, 1)) as state,
-        Progress(console or Console(quiet=True), STAGE, 0, None) as progress,
+        State(recipe.output, CANDIDATES.name, (1, 1)) as state,
+        Progress(console or Console(quiet=True), CANDIDATES.name, 0, None) as progress,
         replacing(folder / "skipped.jsonl") as skipped,
     ):
         rows = _checked_rows(recipe, manifest, skipped)
@@ -110,7 +110,9 @@ def read_manifest(run: Path) -> dict[str, Any] | None:
     damaged: a digit that flips in a count would lose shards.
     """
     try:
-        manifest: dict[str, Any] = json.loads((run / STAGE / "manifest.json").read_bytes())
+        manifest: dict[str, Any] = json.loads(
+            (run / CANDIDATES.folder / "manifest.json").read_bytes()
+        )
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return manifest if manifest.pop("checksum", None) == key_of(manifest) else None
@@ -118,12 +120,16 @@ def read_manifest(run: Path) -> dict[str, Any] | None:
 
 def write_manifest(run: Path, manifest: dict[str, Any]) -> None:
     """Write the manifest of a run's candidates, whole or not at all."""
-    with replacing(run / STAGE / "manifest.json") as file:
+    with replacing(_manifest_path(run)) as file:
         text = json.dumps(manifest | {"checksum": key_of(manifest)}, indent=1)
         file.write(text.encode())
 
 
-def _made_from(recipe: Recipe) -> list[Any]:
+def _manifest_path(run: Path) -> Path:
+    return run / CANDIDATES.folder / "manifest.json"
+
+
+def _made_from(recipe: "Recipe") -> list[Any]:
     files = []
     for path in recipe.candidate_files:
         try:
@@ -136,12 +142,12 @@ def _made_from(recipe: Recipe) -> list[Any]:
             )
             raise InputError(f"{path}: {error.strerror}; {mend}") from None
         files.append([str(path), status.st_size, status.st_mtime])
-    return [files, recipe.shard_size, recipe.execute.max_tests, _VERSION]
+    return [files, recipe.shard_size, recipe.execute.max_tests, CANDIDATES.version]
 
 
-def _write(recipe: Recipe, manifest: dict[str, Any], rows: list[Row]) -> None:
+def _write(recipe: "Recipe", manifest: dict[str, Any], rows: list[Row]) -> None:
     """Write the next shard, unless it is there already."""
-    path = shard_path(recipe.output, STAGE, manifest["shards"])
+    path = shard_path(recipe.output, CANDIDATES.folder, manifest["shards"])
     key = key_of(rows)
     if shard_key(path) != key:
         write_shard(path, rows, SCHEMA, key)
@@ -149,7 +155,7 @@ def _write(recipe: Recipe, manifest: dict[str, Any], rows: list[Row]) -> None:
     manifest["problems"] += len(rows)
 
 
-def _checked_rows(recipe: Recipe, manifest: dict[str, Any], skipped: IO[bytes]) -> Iterator[Row]:
+def _checked_rows(recipe: "Recipe", manifest: dict[str, Any], skipped: IO[bytes]) -> Iterator[Row]:
     """Rows in the columns of `SCHEMA`; what is skipped or cut is counted in the manifest."""
     seen = array("Q")
     for place, row in _all_rows(recipe):
@@ -168,7 +174,7 @@ def _checked_rows(recipe: Recipe, manifest: dict[str, Any], skipped: IO[bytes]) 
     _refuse_twins(recipe, seen)
 
 
-def _all_rows(recipe: Recipe) -> Iterator[tuple[str, Row]]:
+def _all_rows(recipe: "Recipe") -> Iterator[tuple[str, Row]]:
     """(place, checked row) of all files."""
     for path in recipe.candidate_files:
         for number, raw in read_file(path):
@@ -176,7 +182,7 @@ def _all_rows(recipe: Recipe) -> Iterator[tuple[str, Row]]:
             yield place, _checked(raw, place)
 
 
-def _refuse_twins(recipe: Recipe, digests: "array[int]") -> None:
+def _refuse_twins(recipe: "Recipe", digests: "array[int]") -> None:
     """Refuse a task id that occurs twice. Eight bytes of each are kept while reading; where two are
     equal, the files are read again to name both places.
     """

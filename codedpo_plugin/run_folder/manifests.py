@@ -17,8 +17,7 @@ from rich.console import Console
 
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.run_folder.shards import Row, replacing
-
-STAGES = ("seeds", "problems", "generated")
+from codedpo_plugin.stages import GENERATE, PROBLEMS, SEEDS, SYNTHESIS, Stage
 
 
 @dataclass
@@ -40,24 +39,24 @@ class Tally:
                 yield row
 
 
-def finished(run: Path, stage: str, key: str) -> bool:
+def finished(run: Path, stage: Stage, key: str) -> bool:
     """Whether a stage has been made from what is there now, with these settings."""
     return (of(run, stage) or {}).get("key") == key
 
 
-def of(run: Path, stage: str) -> dict[str, Any] | None:
+def of(run: Path, stage: Stage) -> dict[str, Any] | None:
     """What a stage did; None while it is not finished."""
     try:
-        made: dict[str, Any] = json.loads((run / stage / "manifest.json").read_text())
+        made: dict[str, Any] = json.loads((run / stage.folder / "manifest.json").read_text())
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
         return None
     return made
 
 
-def write(run: Path, stage: str, file: str, rows: Iterable[Row], tally: Tally, key: str) -> None:
+def write(run: Path, stage: Stage, rows: Iterable[Row], tally: Tally, key: str) -> None:
     """Write the rows of a stage, then its manifest."""
-    (run / stage / "manifest.json").unlink(missing_ok=True)
-    with replacing(run / stage / file) as out:
+    (run / stage.folder / "manifest.json").unlink(missing_ok=True)
+    with replacing(stage.path(run)) as out:
         for row in rows:
             out.write(json.dumps(row, ensure_ascii=True).encode() + b"\n")
     made = {
@@ -66,13 +65,13 @@ def write(run: Path, stage: str, file: str, rows: Iterable[Row], tally: Tally, k
         "dropped": dict(tally.dropped.most_common()),
         **tally.notes,
     }
-    with replacing(run / stage / "manifest.json") as out:
+    with replacing(run / stage.folder / "manifest.json") as out:
         out.write(json.dumps(made, indent=1).encode())
 
 
 def summary(run: Path) -> dict[str, Any]:
     """The manifests of the stages that there are, for the report."""
-    made = {stage: of(run, stage) for stage in STAGES}
+    made = {stage.folder: of(run, stage) for stage in SYNTHESIS.values()}
     return {
         stage: {name: value for name, value in one.items() if name != "key"}
         for stage, one in made.items()
@@ -84,14 +83,15 @@ def origin(run: Path) -> str:
     """Where the problems come from and who wrote the candidates, in a few sentences; or nothing."""
     made = summary(run)
     said = []
-    if licenses := made.get("seeds", {}).get("licenses"):
+    if licenses := made.get(SEEDS.folder, {}).get("licenses"):
         told = ", ".join(f"{name} ({count:,})" for name, count in licenses.items())
         said.append(f"Problems were made of functions in source code under these licences: {told}.")
-    if usage := made.get("generated", {}).get("usage"):
+    generated = made.get(GENERATE.folder, {})
+    if usage := generated.get("usage"):
         said.append(f"Written by {', '.join(dict.fromkeys(one['model'] for one in usage))}.")
-        dropped = len(made["generated"].get("contaminated", []))
-        dropped += len(made.get("problems", {}).get("contaminated", []))
-        names = made["generated"].get("benchmarks")
+        dropped = len(generated.get("contaminated", []))
+        dropped += len(made.get(PROBLEMS.folder, {}).get("contaminated", []))
+        names = generated.get("benchmarks")
         said.append(
             f"Decontaminated against {', '.join(names)}: {dropped:,} problems dropped."
             if names
@@ -100,19 +100,21 @@ def origin(run: Path) -> str:
     return " ".join(said)
 
 
-def read(run: Path, stage: str, file: str, command: str) -> list[Row]:
+def read(run: Path, stage: Stage) -> list[Row]:
     """The rows of a finished stage.
 
     Raises:
         InputError: it has not been run.
     """
     if of(run, stage) is None:
-        raise InputError(f"{run}: has no {stage} yet; run `codedpo {command}`, or `codedpo build`")
-    with open(run / stage / file, encoding="utf-8") as lines:
+        raise InputError(
+            f"{run}: has no {stage.folder} yet; run `codedpo {stage.name}`, or `codedpo build`"
+        )
+    with open(stage.path(run), encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
 
 
-def stage_key(run: Path, stage: str) -> str | None:
+def stage_key(run: Path, stage: Stage) -> str | None:
     """The key a finished stage was made with."""
     key = (of(run, stage) or {}).get("key")
     return str(key) if key else None

@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 from codedpo_plugin.errors import DamageError, StorageError
 from codedpo_plugin.executors.cores import machine_type
 from codedpo_plugin.run_folder import files
+from codedpo_plugin.stages import Stage
 
 Row = dict[str, Any]
 
@@ -152,6 +153,18 @@ def _checksum(*parts: bytes | memoryview) -> bytes:
     for part in parts:
         value = zlib.crc32(part, value)
     return value.to_bytes(4, "little")
+
+
+def read_merged(
+    run: Path, stages: Iterable[Stage], index: int, columns: Sequence[str] | None = None
+) -> Iterator[Row]:
+    """Rows of one shard with the columns of several stages, or those of them that are named."""
+    shards = [read_shard(shard_path(run, stage.folder, index), columns) for stage in stages]
+    for parts in zip(*shards, strict=True):
+        merged: Row = {}
+        for part in parts:
+            merged |= part
+        yield merged
 
 
 def read_rows(run: Path, stage: str) -> Iterator[Row]:

@@ -34,13 +34,11 @@ from codedpo_plugin.run_folder.shards import (
 from codedpo_plugin.sampling import BUDGET_SPENT, CACHE, Ask, Cache, Sample, sample
 from codedpo_plugin.sampling.progress import Watching
 from codedpo_plugin.sandbox.client import Sandbox
-from codedpo_plugin.synthesis import benchmark_problems, problems, prompts
+from codedpo_plugin.stages import GENERATE, PROBLEMS
+from codedpo_plugin.synthesis import benchmark_problems, prompts
 from codedpo_plugin.synthesis.decontamination import LIMITS, Tests
 from codedpo_plugin.synthesis.majority_vote import tests_by_vote
 
-STAGE = "generated"
-FILE = "candidates.jsonl"
-VERSION = 1
 ROLES = ("solutions", "tests")
 _AT_A_TIME = 64  # problems, where two models share a budget
 
@@ -61,7 +59,7 @@ def run(recipe: Recipe, console: Console) -> None:
         InputError: a template or `generate.more` is wrong, or no problem has candidates.
         InfrastructureError: the server is dead; what it wrote is kept.
     """
-    rows = manifests.read(recipe.output, problems.STAGE, problems.FILE, "problems")
+    rows = manifests.read(recipe.output, PROBLEMS)
     more = raised(recipe.generate.more)
     if unknown := set(more) - {row["task_id"] for row in rows}:
         raise InputError(
@@ -70,7 +68,7 @@ def run(recipe: Recipe, console: Console) -> None:
         )
     asks = [_asks(row, recipe, more) for row in rows]
     key = _key(recipe, asks)
-    if manifests.finished(recipe.output, STAGE, key):
+    if manifests.finished(recipe.output, GENERATE, key):
         return
     if not _pay(asks, recipe, console):
         key = f"{key}, but for what the server did not give"
@@ -86,12 +84,12 @@ def run(recipe: Recipe, console: Console) -> None:
     # A benchmark is named by its file alone: where it lay is nobody's business.
     tally.notes["benchmarks"] = [Path(name).name for name in recipe.decontaminate.benchmarks]
     kept = tally.keep(_candidates(recipe, shards, tally))
-    manifests.write(recipe.output, STAGE, FILE, kept, tally, key)
+    manifests.write(recipe.output, GENERATE, kept, tally, key)
     manifests.say(console, "candidates", tally)
     if not tally.kept:
         raise InputError(
-            f"{recipe.output / STAGE}: no problem has both solutions and tests; see manifest.json "
-            "there, and what the model writes"
+            f"{recipe.output / GENERATE.folder}: no problem has both solutions and tests; see "
+            "manifest.json there, and what the model writes"
         )
 
 
@@ -165,14 +163,12 @@ def _asks(row: Row, recipe: Recipe, more: dict[str, dict[str, int]]) -> dict[str
 
 
 def _key(recipe: Recipe, asks: list[dict[str, Ask]]) -> str:
-    settings = recipe.model_dump(
-        mode="json", include={"generate", "decontaminate", "sampling", "shard_size"}
-    )
+    settings = recipe.model_dump(mode="json", include=set(GENERATE.sections))
     settings["generate"].pop("more")
     counts = [[ask.n for ask in roles.values()] for roles in asks]
     templates = [_template(role, recipe).name for role in ROLES]
-    source = manifests.stage_key(recipe.output, problems.STAGE)
-    return key_of(STAGE, VERSION, settings, counts, templates, source)
+    source = manifests.stage_key(recipe.output, PROBLEMS)
+    return key_of(GENERATE.folder, GENERATE.version, settings, counts, templates, source)
 
 
 def _pay(asks: list[dict[str, Ask]], recipe: Recipe, console: Console) -> bool:
@@ -232,7 +228,7 @@ def make_shard(recipe: Recipe, index: int, tick: Callable[[], None]) -> None:
 
 
 def _shard_path(recipe: Recipe, index: int) -> Path:
-    return shard_path(recipe.output / STAGE, "shards", index)
+    return shard_path(recipe.output / GENERATE.folder, "shards", index)
 
 
 def _is_made(recipe: Recipe, index: int) -> bool:
@@ -248,17 +244,17 @@ def _shard_key(recipe: Recipe, rows: list[tuple[Row, dict[str, list[Sample]]]]) 
         for row, samples in rows
     ]
     templates = [_template(role, recipe).name for role in ROLES]
-    return key_of(STAGE, VERSION, settings, templates, texts)
+    return key_of(GENERATE.folder, GENERATE.version, settings, templates, texts)
 
 
 @functools.lru_cache(maxsize=1)
 def _all_rows(run: Path, key: str | None) -> list[Row]:
-    return manifests.read(run, problems.STAGE, problems.FILE, "problems")
+    return manifests.read(run, PROBLEMS)
 
 
 def _shard_rows(recipe: Recipe, index: int) -> list[tuple[Row, dict[str, list[Sample]]]]:
     """Problems of a shard, with their samples in the cache."""
-    rows = _all_rows(recipe.output, manifests.stage_key(recipe.output, problems.STAGE))
+    rows = _all_rows(recipe.output, manifests.stage_key(recipe.output, PROBLEMS))
     start = index * recipe.shard_size
     with Cache(recipe.output / CACHE, read_only=True) as cache:
         found = []

@@ -27,12 +27,9 @@ from codedpo_plugin.run_folder.candidates import read_file
 from codedpo_plugin.run_folder.shards import Row, key_of
 from codedpo_plugin.sampling import CACHE, Ask, Sample, sample
 from codedpo_plugin.sampling.progress import Watching
-from codedpo_plugin.synthesis import benchmark_problems, decontamination, prompts, seeds
+from codedpo_plugin.stages import PROBLEMS, SEEDS
+from codedpo_plugin.synthesis import benchmark_problems, decontamination, prompts
 from codedpo_plugin.synthesis.near_duplicates import Seen
-
-STAGE = "problems"
-FILE = "problems.jsonl"
-VERSION = 1
 
 _OUTSIDE = re.compile(
     r"\b(?:files?|filenames?|director(?:y|ies)|folders?|databases?|sockets?|networks?|internet|https?"
@@ -60,7 +57,7 @@ def run(recipe: Recipe, console: Console) -> None:
         InfrastructureError: the server is dead; what it wrote is kept.
     """
     key = _key(recipe)
-    if manifests.finished(recipe.output, STAGE, key):
+    if manifests.finished(recipe.output, PROBLEMS, key):
         return
     known = decontamination.Texts(
         benchmark_problems.load_all(recipe.decontaminate.benchmarks), recipe.decontaminate.ngram
@@ -73,14 +70,16 @@ def run(recipe: Recipe, console: Console) -> None:
         rows, failed = _made(recipe, console)
         key = key if not failed else f"{key}, but for what the server did not give"
     kept = tally.keep(_clean(rows, known, tally))
-    manifests.write(recipe.output, STAGE, FILE, kept, tally, key)
+    manifests.write(recipe.output, PROBLEMS, kept, tally, key)
     manifests.say(console, "problems", tally)
     if not tally.kept:
-        raise InputError(f"{recipe.output / STAGE}: no problem is left; see manifest.json there")
+        raise InputError(
+            f"{recipe.output / PROBLEMS.folder}: no problem is left; see manifest.json there"
+        )
 
 
 def _key(recipe: Recipe) -> str:
-    settings = recipe.model_dump(mode="json", include={"problems", "sampling"})
+    settings = recipe.model_dump(mode="json", include=set(PROBLEMS.sections))
     texts = recipe.decontaminate.model_dump(include={"benchmarks", "ngram"})
     if recipe.problems.file:
         try:
@@ -89,8 +88,8 @@ def _key(recipe: Recipe) -> str:
             raise InputError(f"problems: {recipe.problems.file}: {error.strerror}") from None
         source: Any = [status.st_size, status.st_mtime_ns]
     else:
-        source = manifests.stage_key(recipe.output, seeds.STAGE)
-    return key_of(STAGE, VERSION, settings, texts, source)
+        source = manifests.stage_key(recipe.output, SEEDS)
+    return key_of(PROBLEMS.folder, PROBLEMS.version, settings, texts, source)
 
 
 # -- a user's own -----------------------------------------------------------------------------
@@ -120,7 +119,7 @@ def _made(recipe: Recipe, console: Console) -> tuple[Iterator[Row | str], bool]:
     """Problems, and whether the server has failed to give some."""
     settings = recipe.problems.sampling or recipe.sampling
     assert settings  # the recipe was checked
-    rows = manifests.read(recipe.output, seeds.STAGE, seeds.FILE, "seeds")
+    rows = manifests.read(recipe.output, SEEDS)
     for_concepts = prompts.load(recipe.problems.concepts, "code")
     for_problem = prompts.load(recipe.problems.problem, "concepts")
     asks = [

@@ -24,13 +24,11 @@ from codedpo_plugin.parsing.extraction import names_bound, names_bound_within, n
 from codedpo_plugin.recipe import Recipe, Seeds
 from codedpo_plugin.run_folder import manifests
 from codedpo_plugin.run_folder.shards import Row, key_of
+from codedpo_plugin.stages import SEEDS
 from codedpo_plugin.synthesis.near_duplicates import Seen
 from codedpo_plugin.synthesis.secrets import found_in
 from codedpo_plugin.synthesis.sources import Source, permitted, read_sources
 
-STAGE = "seeds"
-FILE = "seeds.jsonl"
-VERSION = 1
 _MODULE = {"__file__", "__name__", "__doc__"}
 
 
@@ -43,15 +41,17 @@ def run(recipe: Recipe, console: Console) -> None:
     settings = recipe.seeds
     if settings is None:
         return
-    key = key_of(STAGE, VERSION, settings.model_dump(mode="json"))
-    if manifests.finished(recipe.output, STAGE, key):
+    key = key_of(SEEDS.folder, SEEDS.version, settings.model_dump(mode="json"))
+    if manifests.finished(recipe.output, SEEDS, key):
         return
     tally = manifests.Tally()
     rows = itertools.islice(tally.keep(_watched(settings, tally, console)), settings.limit)
-    manifests.write(recipe.output, STAGE, FILE, _with_licenses(rows, tally), tally, key)
+    manifests.write(recipe.output, SEEDS, _with_licenses(rows, tally), tally, key)
     manifests.say(console, "seeds", tally)
     if not tally.kept:
-        raise InputError(f"{recipe.output / STAGE}: no function in the sources can be a seed")
+        raise InputError(
+            f"{recipe.output / SEEDS.folder}: no function in the sources can be a seed"
+        )
 
 
 def _watched(settings: Seeds, tally: manifests.Tally, console: Console) -> Iterator[Row | str]:

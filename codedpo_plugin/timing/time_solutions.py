@@ -36,8 +36,6 @@ from codedpo_plugin.recipe import Recipe, Timing
 from codedpo_plugin.run_folder.shards import Row
 from codedpo_plugin.sandbox.client import Limits, Sandbox
 
-STAGE = "timings"
-
 SCHEMA = pa.schema(
     [
         ("task_id", pa.string()),

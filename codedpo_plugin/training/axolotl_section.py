@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from codedpo_plugin.errors import InputError
+from codedpo_plugin.stages import DATASET
 
 
 class CodeDPOSection(BaseModel):
@@ -36,7 +37,7 @@ class CodeDPOSection(BaseModel):
         from codedpo_plugin.recipe import load_recipe
 
         assert self.recipe is not None
-        return load_recipe(self.recipe).output / "dataset"
+        return load_recipe(self.recipe).output / DATASET.folder
 
 
 class CodeDPOArgs(BaseModel):

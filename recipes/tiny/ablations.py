@@ -34,8 +34,10 @@ from codedpo_eval.verdict import PASS, GradeSettings
 from codedpo_plugin import pipeline, stages
 from codedpo_plugin.dataset import export
 from codedpo_plugin.execution.execute import execute_problem
+from codedpo_plugin.executors.stage_runner import make_shard
 from codedpo_plugin.recipe import Recipe, Sampling, load_recipe
 from codedpo_plugin.run_folder import candidates
+from codedpo_plugin.run_folder.shard_keys import is_finished
 from codedpo_plugin.run_folder.shards import Row, read_rows, replacing
 from codedpo_plugin.sandbox.client import Sandbox
 from codedpo_plugin.training import recipe as training
@@ -126,7 +128,7 @@ class Seed:
             pretrain.pretrain(self.base, seed)
         self.shared = self.folder / "shared"
         recipe = self._recipe(self.shared)
-        pipeline.first_half(pipeline.FIRST_HALF, recipe, (1, 1), CONSOLE)
+        pipeline.synthesize(stages.SYNTHESIS, recipe, (1, 1), CONSOLE)
         make(recipe, "execute", "probe", "rank")
 
     def _recipe(self, output: Path, *settings: str) -> Recipe:
@@ -169,20 +171,20 @@ class Seed:
 
     def _dataset(self, variant: Variant, folder: Path) -> Path | None:
         """Pairs of a variant, if any; executions are those of the seed, where they are the same."""
-        file = self.shared / "generated" / "candidates.jsonl"
+        file = stages.GENERATE.path(self.shared)
         whole = (variant.solutions, variant.tests) == (15, 15)
         if not whole:
             file = _cut(file, folder / "candidates.jsonl", variant)
         settings = (*variant.build, "problems={}", f"candidates={file}")
         recipe = self._recipe(folder / "build", *settings)
         if whole and not recipe.output.exists():
-            for name in ("candidates", "executions", "probes", "scores"):
-                shutil.copytree(self.shared / name, recipe.output / name)
+            for stage in (stages.CANDIDATES, stages.EXECUTE, stages.PROBE, stages.RANK):
+                shutil.copytree(self.shared / stage.folder, recipe.output / stage.folder)
         make(recipe, *stages.STAGES)
         if not any(row["pairs"] for row in read_rows(recipe.output, "pairs")):
             return None
         export.export(recipe)
-        dataset: Path = recipe.output / "dataset"
+        dataset: Path = recipe.output / stages.DATASET.folder
         if variant.share < 1:
             _keep_share(dataset, variant.share)
         return dataset
@@ -247,8 +249,8 @@ def make(recipe: Recipe, *names: str) -> None:
     candidates.ingest(recipe)
     for name in names:
         stage = stages.STAGES[name]
-        if not stages.is_finished(stage, recipe, 0):
-            stages.make_shard(name, recipe, 0, lambda: None)
+        if not is_finished(stage, recipe, 0):
+            make_shard(name, recipe, 0, lambda: None)
 
 
 def _name(variant: Variant) -> str:

@@ -133,10 +133,10 @@ def test_what_would_settle_a_problem():
 
 def test_nothing_is_to_settle_where_correctness_pairs_are_not_wanted(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [SIGN], "pairs.min_confidence=1")
-    pipeline.stages(stages.STAGES, recipe, (1, 1), QUIET)
+    pipeline.run_stages(stages.STAGES, recipe, (1, 1), QUIET)
     assert next(read_rows(recipe.output, "pairs"))["settle"]
     off = make_recipe(tmp_path, [SIGN], "pairs.min_confidence=1", "pairs.correctness=false")
-    pipeline.stages(stages.STAGES, off, (1, 1), QUIET)
+    pipeline.run_stages(stages.STAGES, off, (1, 1), QUIET)
     assert next(read_rows(off.output, "pairs"))["settle"] is None
 
 
@@ -206,7 +206,7 @@ def test_what_has_no_literal_arguments_has_no_probes(call):
 
 def test_probes_are_run_and_known_by_value_or_error(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE], "probe.per_test=2")
-    pipeline.stages(["execute", "probe"], recipe, (1, 1), QUIET)
+    pipeline.run_stages(["execute", "probe"], recipe, (1, 1), QUIET)
     (row,) = read_rows(recipe.output, "probes")
     assert row["probes"]
     assert set(row["probe_tests"]) <= {0, 3, 4}

@@ -21,8 +21,9 @@ from codedpo_plugin.reporting import page, plots, tables
 from codedpo_plugin.reporting import summary as report
 from codedpo_plugin.reporting.show import cut_code, duration, plain, show
 from codedpo_plugin.run_folder import candidates
+from codedpo_plugin.run_folder.shard_keys import wanted_key
 from codedpo_plugin.run_folder.shards import shard_path, write_shard
-from codedpo_plugin.stages import STAGES, wanted_key
+from codedpo_plugin.stages import CANDIDATES, STAGES
 from codedpo_plugin.timing import time_solutions
 from helpers.candidates import PAPER
 
@@ -127,11 +128,11 @@ def make_run(run: Path, problems=PROBLEMS, shard_size=2) -> Recipe:
     }
     shards = [problems[i : i + shard_size] for i in range(0, len(problems), shard_size)]
     for index, rows in enumerate(shards):
-        write_shard(shard_path(run, candidates.STAGE, index), rows, candidates.SCHEMA, str(index))
+        write_shard(shard_path(run, CANDIDATES.folder, index), rows, candidates.SCHEMA, str(index))
         for name, schema in schemas.items():
             stage = STAGES[name]
             key = wanted_key(stage, recipe, index)
-            write_shard(shard_path(run, stage.name, index), rows, schema, key)
+            write_shard(shard_path(run, stage.folder, index), rows, schema, key)
     manifest = {"shards": len(shards), "problems": 3, "tests_cut": 7, "skipped": {"no tests": 1}}
     candidates.write_manifest(run, manifest)
     (run / "dataset" / "dpo").mkdir(parents=True)

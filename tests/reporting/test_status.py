@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from codedpo_plugin import pipeline as run
-from codedpo_plugin import stages
+from codedpo_plugin import pipeline
 from codedpo_plugin.errors import InfrastructureError, InputError
 from codedpo_plugin.executors.local import Pool
+from codedpo_plugin.executors.stage_runner import run_stage
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.reporting.status import Summary, status, summarise
 from codedpo_plugin.run_folder import candidates
 from codedpo_plugin.run_folder.progress import State
+from codedpo_plugin.stages import STAGES
 from helpers.candidates import DOUBLE, HOPELESS, SIGN, make_recipe
 from helpers.runs import said
 
@@ -33,7 +34,7 @@ def stage_of(recipe: Recipe, stage: str) -> Summary:
 def test_a_finished_run(built: Recipe) -> None:
     text = said(built.output)
     assert "candidates done 2 3" in text
-    for stage in stages.STAGES:
+    for stage in STAGES:
         assert f"{stage} done 2 3" in text
     assert text.endswith(f"All is done: {built.output / 'dataset'}")
 
@@ -45,7 +46,7 @@ def test_no_run_is_said(tmp_path: Path) -> None:
 
 def test_a_running_stage_as_another_process_sees_it(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE, SIGN, HOPELESS], "shard_size=1")
-    run.prepare(recipe, QUIET)
+    pipeline.prepare(recipe, QUIET)
     seen: list[Summary] = []
 
     class Looking:
@@ -59,9 +60,9 @@ def test_a_running_stage_as_another_process_sees_it(tmp_path: Path) -> None:
             state.tell(running=[1, 2])
             seen.append(stage_of(recipe, label))
 
-    for stage in stages.STAGES:
+    for stage in STAGES:
         State(recipe.output, stage, (1, 1)).tell()
-    stages.run_stage("execute", recipe, Looking())
+    run_stage("execute", recipe, Looking())
     assert (seen[0].phase, seen[0].shards_done, seen[0].shards, seen[0].running) == (
         "running",
         1,
@@ -76,12 +77,12 @@ def test_a_running_stage_as_another_process_sees_it(tmp_path: Path) -> None:
 
 def test_parts_of_a_stage_are_summed_and_earlier_cuts_forgotten(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE, SIGN, HOPELESS], "shard_size=1", "execute.seconds=0.3")
-    run.stages(["execute"], recipe, (1, 1), QUIET)
+    pipeline.run_stages(["execute"], recipe, (1, 1), QUIET)
     assert stage_of(recipe, "execute").phase == "done"
-    run.stages(["execute"], recipe, (1, 2), QUIET)
+    pipeline.run_stages(["execute"], recipe, (1, 2), QUIET)
     half = stage_of(recipe, "execute")
     assert (half.phase, half.shards_done, half.shards) == ("waiting", 2, 3)
-    run.stages(["execute"], recipe, (2, 2), QUIET)
+    pipeline.run_stages(["execute"], recipe, (2, 2), QUIET)
     assert stage_of(recipe, "execute").shards_done == 3
 
 
@@ -98,7 +99,7 @@ class _FailSecond:
 
 def test_a_failing_shard_is_tried_again_then_reported_with_the_command(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE, SIGN, HOPELESS], "shard_size=1")
-    run.prepare(recipe, QUIET)
+    pipeline.prepare(recipe, QUIET)
 
     def make() -> None:
         with State(recipe.output, "execute", (1, 1)) as state, Pool(1, QUIET) as pool:
@@ -117,7 +118,7 @@ def test_a_failing_shard_is_tried_again_then_reported_with_the_command(tmp_path:
 @pytest.mark.parametrize("host", [socket.gethostname(), "another machine"])
 def test_a_killed_run_is_called_stopped(tmp_path: Path, host: str) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE])
-    run.prepare(recipe, QUIET)
+    pipeline.prepare(recipe, QUIET)
     State(recipe.output, "execute", (1, 1)).tell(phase="running")
     file = recipe.output / "state" / "execute.1-of-1.json"
     silent = json.loads(file.read_text()) | {"host": host, "pid": NOBODY, "updated": 0.0}
@@ -131,8 +132,8 @@ def test_the_recipe_in_the_run_folder_goes_on_with_the_run(tmp_path: Path) -> No
     from codedpo_plugin.recipe import load_recipe
 
     recipe = make_recipe(tmp_path, [DOUBLE], "execute.seconds=0.25")
-    run.stages(["execute"], recipe, (1, 1), QUIET)
+    pipeline.run_stages(["execute"], recipe, (1, 1), QUIET)
     shard = recipe.output / "executions" / "00000.parquet"
     before = shard.stat().st_mtime_ns
-    run.stages(["execute"], load_recipe(recipe.output / "recipe.yaml"), (1, 1), QUIET)
+    pipeline.run_stages(["execute"], load_recipe(recipe.output / "recipe.yaml"), (1, 1), QUIET)
     assert shard.stat().st_mtime_ns == before

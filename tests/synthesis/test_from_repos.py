@@ -84,7 +84,7 @@ def own(tmp_path: Path) -> Path:
 
 
 def generated(recipe: Recipe) -> dict[str, Row]:
-    pipeline.first_half(["problems", "generate"], recipe, (1, 1), QUIET)
+    pipeline.synthesize(["problems", "generate"], recipe, (1, 1), QUIET)
     return {row["task_id"]: row for row in rows_in(recipe, "generated", "candidates.jsonl")}
 
 
@@ -212,6 +212,6 @@ def test_parts_wait_for_the_candidates(tmp_path: Path, server: Writer, own: Path
     with pytest.raises(InputError, match="candidates are not made in parts"):
         pipeline.build(recipe, (1, 2), QUIET)
     with pytest.raises(InputError, match="run `codedpo generate`"):
-        pipeline.stages(["execute"], recipe, (1, 1), QUIET)
+        pipeline.run_stages(["execute"], recipe, (1, 1), QUIET)
     with pytest.raises(InputError, match="has no problems yet; run `codedpo problems`"):
-        pipeline.first_half(["generate"], recipe, (1, 1), QUIET)
+        pipeline.synthesize(["generate"], recipe, (1, 1), QUIET)

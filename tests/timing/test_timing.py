@@ -85,7 +85,7 @@ def test_arguments_grow_only_where_all_solutions_agree() -> None:
 def test_solutions_that_keep_state_are_not_timed(tmp_path: Path) -> None:
     cached = "seen = {}\ndef double(items):\n    k = tuple(items)\n    seen[k] = [x for x in items for _ in 'ab']\n    return seen[k]"
     recipe = make_recipe(tmp_path, [DOUBLE | {"solutions": [cached, *DOUBLE["solutions"]]}])
-    pipeline.stages(stages.STAGES, recipe, (1, 1), Console(quiet=True))
+    pipeline.run_stages(stages.STAGES, recipe, (1, 1), Console(quiet=True))
     (timings,) = read_rows(recipe.output, "timings")
     assert timings["timed"] == [1, 2]  # the fifth is the first one with a comment
     assert timings["twin_log_ratio"] is not None
@@ -166,7 +166,7 @@ def test_a_copy_leaves_with_the_first_and_has_no_say() -> None:
 def test_a_far_slower_solution_makes_a_pair(tmp_path: Path) -> None:
     slow = "def double(items):\n    for _ in range(20000): pass\n    return [x for x in items for _ in 'ab']"
     recipe = make_recipe(tmp_path, [DOUBLE | {"solutions": [slow, *DOUBLE["solutions"]]}])
-    pipeline.stages(stages.STAGES, recipe, (1, 1), Console(quiet=True))
+    pipeline.run_stages(stages.STAGES, recipe, (1, 1), Console(quiet=True))
     (timings,) = read_rows(recipe.output, "timings")
     slowest = timings["timed"].index(0)
     assert timings["rounds"] >= recipe.timing.min_rounds
