@@ -9,8 +9,11 @@ there: only for candidates that you trust. Lists every difference.
 """
 
 import argparse
+import math
 import os
 import random
+import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -81,7 +84,12 @@ def sandboxed(cell: Cell, sandbox: Sandbox, other: Sandbox) -> tuple[str, str | 
 
 
 def plain_outcome(cell: Cell, seconds: float) -> str:
-    """The outcome of one cell in a fresh interpreter, in the sandbox's words."""
+    """The outcome of one cell in a fresh interpreter, in the sandbox's words.
+
+    `seconds` is CPU time, so that a busy machine ends nothing that would have finished; a cell that
+    waits is given ten times as long.
+    """
+    limit = math.ceil(seconds)
     program = f"{cell['solution']}\n{cell['test']}\nimport os as _o; _o._exit(77)\n"
     environment = {"PATH": os.environ["PATH"], "PYTHONHASHSEED": "0", "TZ": "UTC"}
     with tempfile.TemporaryDirectory() as scratch:
@@ -90,14 +98,17 @@ def plain_outcome(cell: Cell, seconds: float) -> str:
                 [sys.executable, "-s", "-P", "-c", program],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=seconds,
+                timeout=10 * seconds,
                 cwd=scratch,
                 env=environment,
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (limit, limit)),
             )
         except subprocess.TimeoutExpired:
             return "timeout"
     if done.returncode == 77:
         return "passed"
+    if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        return "timeout"
     if done.returncode < 0:
         return "crashed"
     last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]

@@ -17,7 +17,7 @@ from codedpo_eval.verdict import PASS, UNGRADED, GradeSettings, Verdict
 from codedpo_plugin.cli import main
 from codedpo_plugin.errors import InfrastructureError, InputError
 from helpers.candidates import write_jsonl
-from helpers.real_data import DATA
+from helpers.real_data import SLICES, whole_file
 
 CONTEXT = '''
 import pandas as pd
@@ -181,12 +181,16 @@ def test_the_reference_rate_is_beside_the_score(toy, grade, tmp_path, monkeypatc
     assert "references that pass" in (tmp_path / "run" / "report.md").read_text()
 
 
+def test_references_of_four_libraries(grade: Grader):
+    for task in registry.load("ds1000", SLICES / "ds1000_own.jsonl").tasks:
+        right, wrong = grade(task, [task.reference, "result = None"])
+        assert (task.task_id, right.base) == (task.task_id, PASS)
+        assert wrong.base in ("fail", "error")
+
+
 def test_real_references(grade: Grader):
     """A problem of each library, with a plot and a model among them."""
-    path = DATA / "benchmarks" / "ds1000.jsonl.gz"
-    if not path.exists():
-        pytest.skip(f"needs {path}, which is not part of the repository")
-    tasks = registry.load("ds1000", path).tasks
+    tasks = registry.load("ds1000", whole_file("benchmarks/ds1000.jsonl.gz")).tasks
     assert len(tasks) == 1000
     some = [tasks[n] for n in (0, 15, 300, 511, 720, 862, 900)]
     for task in some:

@@ -18,7 +18,7 @@ from codedpo_plugin.cli import main
 from codedpo_plugin.errors import InfrastructureError, InputError
 from codedpo_plugin.sandbox.encoding import encode
 from helpers.candidates import write_jsonl
-from helpers.real_data import DATA
+from helpers.real_data import SLICES, rows
 
 
 @pytest.fixture(autouse=True)
@@ -41,12 +41,7 @@ def verdicts(file: Path, programs: list[str], **settings: Any) -> list[Verdict]:
 
 
 def real(name: str, *numbers: int) -> list[dict[str, Any]]:
-    path = DATA / "benchmarks" / name
-    if not path.exists():
-        pytest.skip(f"needs {path}, which is not part of the repository")
-    with gzip.open(path, "rt") as file:
-        rows = [json.loads(line) for line in file]
-    return [row for row in rows if int(row["task_id"].partition("/")[2]) in numbers]
+    return [r for r in rows(SLICES / name) if int(r["task_id"].partition("/")[2]) in numbers]
 
 
 def held(value: Any, expected: Any, family: str = "Mbpp", name: str = "f", **more: Any) -> bool:
@@ -213,16 +208,15 @@ def test_prompts_are_those_of_evalplus(double: Path) -> None:
 
 
 def test_real_tasks_that_evalplus_gets_wrong_or_treats_apart(tmp_path: Path) -> None:
-    rows = real("HumanEvalPlus.jsonl.gz", 32)
-    file = write_jsonl(tmp_path / "humaneval.jsonl", rows)
+    file = write_jsonl(tmp_path / "humaneval.jsonl", real("HumanEvalPlus.jsonl.gz", 32))
     found = benchmarks.load("humaneval+", file)
     wrong = "def find_zero(xs):\n    return 1.0\n"
     assert [v.plus for v in verdicts(file, [found.tasks[0].reference or "", wrong])] == [
         "pass",
         "fail",
     ]
-    rows = real("MbppPlus.jsonl.gz", 2, 7, 115, 124, 164, 252, 295, 558, 581, 722, 737, 794)
-    found = benchmarks.load("mbpp+", write_jsonl(tmp_path / "mbpp.jsonl", rows))
+    some = real("MbppPlus.jsonl.gz", 2, 7, 115, 124, 164, 252, 295, 558, 581, 722, 737, 794)
+    found = benchmarks.load("mbpp+", write_jsonl(tmp_path / "mbpp.jsonl", some))
     with grader(found, GradeSettings()) as graded:
         both = [graded(one, [one.reference or "", "x = 1"]) for one in found.tasks]
     assert {(right.plus, wrong.plus) for right, wrong in both} == {("pass", "error")}

@@ -12,15 +12,15 @@ import pytest
 from codedpo_plugin.execution.execute import execute_problem
 from codedpo_plugin.sandbox.client import Limits, Sandbox
 from helpers.paths import ROOT
-from helpers.real_data import real_candidates
+from helpers.real_data import answers
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only rlimits hold off Linux")
 
 sys.path.append(str(ROOT / "benchmarks"))
 from agree_with_python import plain_outcome  # noqa: E402
 
-CELLS = 150
-NAMES = ["humaneval_codegen16b.jsonl.gz", "mbpp_modern_dev.jsonl.gz"]
+CELLS = 120
+NAMES = ["codegen-16b", "qwen-0.5b", "modern"]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def sandbox() -> Iterator[Sandbox]:
 def drawn(name: str) -> list[dict[str, Any]]:
     """Random cells, each as a problem with one solution and one test."""
     rng = random.Random(0)
-    with_tests = [row for row in real_candidates(name) if row["tests"]]
+    with_tests = [row for row in answers(name) if row["solutions"] and row["tests"]]
     return [
         row | {"solutions": [rng.choice(row["solutions"])], "tests": [rng.choice(row["tests"])]}
         for row in rng.choices(with_tests, k=CELLS)
@@ -70,7 +70,7 @@ def test_outcomes_are_those_of_a_new_interpreter(sandbox: Sandbox, name: str) ->
 def test_a_shared_leaf_gives_the_outcomes_of_a_leaf_per_cell(sandbox: Sandbox, name: str) -> None:
     rng = random.Random(0)
     with Sandbox(Limits(share="nothing")) as alone:
-        for row in rng.sample(real_candidates(name), CELLS // 5):
-            row = row | {"solutions": rng.sample(row["solutions"], 3), "tests": row["tests"][:5]}
+        for row in rng.choices(answers(name), k=CELLS // 5):
+            row = row | {"solutions": row["solutions"][:3], "tests": row["tests"][:5]}
             shared = execute_problem(row, sandbox, 100_000)
             assert shared["outcomes"] == execute_problem(row, alone, 100_000)["outcomes"]
