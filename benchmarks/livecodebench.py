@@ -33,7 +33,7 @@ def main() -> None:
         "right, of unusual form": toy.ONLY_OURS,
         "forged": toy.FORGED,
     }
-    with Sandbox(Limits(SECONDS, 4096, 64, strikes=1, share="nothing")) as sandbox:
+    with Sandbox(Limits(SECONDS, 4096, 64, max_timeouts=1, share="nothing")) as sandbox:
         for name, programs in groups.items():
             same = 0
             for question, program in programs:

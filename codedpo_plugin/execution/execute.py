@@ -63,7 +63,7 @@ def execute(rows: "Iterable[Row]", recipe: "Recipe") -> "Iterator[Row]":
         InfrastructureError: the sandbox lacks a layer that `execute.require` demands.
     """
     settings = recipe.execute
-    limits = Limits(settings.seconds, settings.memory_mb, strikes=settings.strikes)
+    limits = Limits(settings.seconds, settings.memory_mb, max_timeouts=settings.strikes)
     with Sandbox(limits) as sandbox, Sandbox(limits, seed=1) as other:
         require(settings.require, sandbox)
         for row in rows:

@@ -44,7 +44,9 @@ _LOST = {"timeout", "memory", "crashed", "flaky"}
 def probe(rows: Iterable[Row], recipe: Recipe) -> Iterator[Row]:
     """Probe executed candidates, one row at a time; a sandbox lives as long as the iteration."""
     settings = recipe.execute
-    limits = Limits(min(_SECONDS, settings.seconds), settings.memory_mb, strikes=settings.strikes)
+    limits = Limits(
+        min(_SECONDS, settings.seconds), settings.memory_mb, max_timeouts=settings.strikes
+    )
     with Sandbox(limits) as sandbox:
         require(settings.require, sandbox)
         for row in rows:

@@ -38,7 +38,7 @@ class Limits:
     """Address space in MiB."""
     file_mb: int = 4
     """Size of any file it writes, in MiB."""
-    strikes: int = 2
+    max_timeouts: int = 2
     """Time-outs of a solution after which its other cells are not run."""
     share: Literal["proved", "solution", "nothing"] = "proved"
     """Cells that share a process: those proved unable to disturb each other (see `purity`), those
@@ -196,7 +196,7 @@ class Sandbox:
             "seconds": limits.seconds,
             "memory_bytes": limits.memory_mb << 20,
             "file_bytes": limits.file_mb << 20,
-            "strikes": limits.strikes,
+            "max_timeouts": limits.max_timeouts,
             "budget": _BUDGET * limits.seconds,
             "share": limits.share,
             "native": not os.environ.get("CODEDPO_PURE_PYTHON"),

@@ -253,7 +253,7 @@ class _Row:
 
     def __init__(self, leaves: Leaves | NativeLeaves) -> None:
         self.leaves, self.settings = leaves, leaves.settings
-        self.strikes = [0] * len(self.settings["programs"])
+        self.timeouts = [0] * len(self.settings["programs"])
         self.spent = [0.0] * len(self.settings["programs"])
 
     def run_alone(self, programs: list[Any], cells: list[Cell], jobs: list[Job]) -> None:
@@ -275,7 +275,7 @@ class _Row:
         while jobs:
             done, struck = self.leaves.run(programs, cells, jobs, at_once, self.spent)
             if struck:
-                self.strikes[jobs[done - 1][0]] += 1
+                self.timeouts[jobs[done - 1][0]] += 1
             jobs = jobs[done:]
             if any(map(self._is_out, jobs)):
                 self.reply([job for job in jobs if self._is_out(job)], NOT_RUN)
@@ -287,7 +287,7 @@ class _Row:
 
     def _is_out(self, job: Job) -> bool:
         """Whether the job's program has had its time-outs, or its CPU time, in this request."""
-        late = self.strikes[job[0]] >= int(self.settings["strikes"])
+        late = self.timeouts[job[0]] >= int(self.settings["max_timeouts"])
         return late or self.spent[job[0]] > float(self.settings["budget"])
 
 

@@ -23,7 +23,7 @@ from codedpo_plugin.synthesis.benchmark_problems import Problem
 from codedpo_plugin.synthesis.near_duplicates import words
 
 # A program meets hundreds of tests that are not meant for it, and may well hang on some.
-LIMITS = Limits(seconds=0.5, memory_mb=512, strikes=1 << 30)
+LIMITS = Limits(seconds=0.5, memory_mb=512, max_timeouts=1 << 30)
 _TRIED_FIRST = 2  # tests of each problem, before the others
 _MAX_CHARS = 100_000
 _FURTHER = 30  # further inputs for each problem, at least

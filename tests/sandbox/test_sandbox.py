@@ -144,7 +144,7 @@ def test_results_are_the_same_every_time(sandbox: Sandbox) -> None:
     assert first.record == second.record
 
 
-def test_two_strikes_and_the_rest_is_not_run(sandbox: Sandbox) -> None:
+def test_after_two_timeouts_the_rest_is_not_run(sandbox: Sandbox) -> None:
     replies = sandbox.run("def f(x):\n    while x: pass\n    return 0", [CALL] * 5)
     assert [reply.outcome for reply in replies] == ["timeout", "timeout"] + ["not_run"] * 3
 

@@ -84,7 +84,7 @@ def measure(sides: list[Sides], protocol: Protocol, out: Path, console: Console)
     """
     out.mkdir(parents=True, exist_ok=True)
     known = {row["key"]: row for row in grade.read(out / FILE)}
-    rows, limits = [], Limits(protocol.seconds, protocol.memory_mb, strikes=1000)
+    rows, limits = [], Limits(protocol.seconds, protocol.memory_mb, max_timeouts=1000)
     with (
         own_core() as core,
         Sandbox(limits, pin_to=core) as sandbox,

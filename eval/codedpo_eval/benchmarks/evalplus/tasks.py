@@ -109,7 +109,7 @@ def grader(benchmark: Benchmark, settings: GradeSettings) -> Iterator[Grader]:
     """A sandbox for programs; ground truth of one task at a time is in memory."""
     from codedpo_eval.benchmarks.evalplus.reference_outputs import expected_of
 
-    limits = Limits(LONGEST, settings.memory_mb, strikes=1, share="solution")
+    limits = Limits(LONGEST, settings.memory_mb, max_timeouts=1, share="solution")
     with Sandbox(limits) as sandbox:
 
         def graded(task: Task, programs: list[str]) -> list[Verdict]:

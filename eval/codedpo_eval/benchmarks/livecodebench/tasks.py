@@ -206,7 +206,11 @@ class _Lines:
 def grader(benchmark: Benchmark, settings: GradeSettings) -> Iterator[Grader]:
     """Runs a program on a problem's tests until one does not hold."""
     limits = Limits(
-        max(settings.seconds, SECONDS), settings.memory_mb, _FILE_MB, strikes=1, share="nothing"
+        max(settings.seconds, SECONDS),
+        settings.memory_mb,
+        _FILE_MB,
+        max_timeouts=1,
+        share="nothing",
     )
     with Sandbox(limits, interpreter=Interpreter(prelude=lcb_tests.PRELUDE)) as sandbox:
         rows = _Lines(benchmark.path)
