@@ -28,6 +28,7 @@ from codedpo_plugin.recipe import Sampling, Seeds
 from codedpo_plugin.run_folder import manifests
 from codedpo_plugin.run_folder.shards import read_rows
 from codedpo_plugin.sampling import CACHE, Ask, Cache, sample
+from codedpo_plugin.stages import GENERATE, PROBLEMS
 from codedpo_plugin.synthesis import prompts
 from codedpo_plugin.synthesis.seeds import find_seeds
 from helpers.candidates import write_jsonl
@@ -97,7 +98,7 @@ def test_from_sources_to_a_dataset_that_loads(tmp_path: Path, model: Path, url: 
         return recipe.output
 
     folder = build()
-    made = manifests.of(folder, "generated")
+    made = manifests.of(folder, GENERATE)
     assert made
     print(json.dumps(manifests.summary(folder), indent=1)[:4000])
     assert made["kept"] >= 3
@@ -114,7 +115,7 @@ def test_from_sources_to_a_dataset_that_loads(tmp_path: Path, model: Path, url: 
     # Tests as inputs only: the solutions that there are say what the calls return.
     before = paid(folder)
     build("generate.tests.outputs=vote")
-    assert paid(folder) == before + 2 * int((manifests.of(folder, "problems") or {})["kept"])
+    assert paid(folder) == before + 2 * int((manifests.of(folder, PROBLEMS) or {})["kept"])
     rows = list(read_rows(folder, "candidates"))
     assert all(f"assert {row['entry_point']}(" in test for row in rows for test in row["tests"])
     assert any(row["tests"] for row in rows)

@@ -16,6 +16,7 @@ from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Recipe, Seeds
 from codedpo_plugin.run_folder import manifests
 from codedpo_plugin.run_folder.shards import Row, read_rows
+from codedpo_plugin.stages import GENERATE
 from codedpo_plugin.synthesis import generate, prompts
 from codedpo_plugin.synthesis.seeds import find_seeds
 from helpers.candidates import write_jsonl
@@ -38,10 +39,6 @@ def server(seeds: list[Row]) -> Iterator[Writer]:
     writer = Writer(lessons(seeds))
     with serving(writer):
         yield writer
-
-
-def rows_in(recipe: Recipe, stage: str, file: str) -> list[Row]:
-    return manifests.read(recipe.output, stage, file, stage)
 
 
 def test_a_folder_and_an_endpoint_are_enough(tmp_path: Path, server: Writer) -> None:
@@ -85,7 +82,7 @@ def own(tmp_path: Path) -> Path:
 
 def generated(recipe: Recipe) -> dict[str, Row]:
     pipeline.synthesize(["problems", "generate"], recipe, (1, 1), QUIET)
-    return {row["task_id"]: row for row in rows_in(recipe, "generated", "candidates.jsonl")}
+    return {row["task_id"]: row for row in manifests.read(recipe.output, GENERATE)}
 
 
 def test_more_samples_for_some_problems_keep_those_that_were_paid_for(
@@ -165,7 +162,7 @@ def test_contaminated_and_empty_problems_are_dropped_with_the_pair(
         tmp_path, server, f"decontaminate.benchmarks={known}", seeds=None, problems=str(own)
     )
     rows = generated(recipe)
-    made = manifests.of(recipe.output, "generated")
+    made = manifests.of(recipe.output, GENERATE)
     assert made
     assert "mirrored" not in rows
     assert made["dropped"] == {"contaminated: solves a benchmark's problem": 1, "no solutions": 1}
@@ -199,7 +196,7 @@ def test_a_spent_budget_leaves_a_dataset_and_more_money_goes_on(
         keys["generate"] = {"solutions": {"n": 6}, "tests": {"n": 2, "sampling": cold}}
     pipeline.build(recipe_on(tmp_path, server, **keys), (1, 1), QUIET)
     recipe = recipe_on(tmp_path, server, **keys)
-    assert 0 < len(rows_in(recipe, "generated", "candidates.jsonl")) < len(EXERCISES)
+    assert 0 < len(manifests.read(recipe.output, GENERATE)) < len(EXERCISES)
     assert any(row["pairs"] for row in read_rows(recipe.output, "pairs"))
     sampling["budget"] = 9
     if two_models:

@@ -15,6 +15,7 @@ from codedpo_plugin.recipe import load_recipe
 from codedpo_plugin.run_folder import manifests
 from codedpo_plugin.sampling import Sample
 from codedpo_plugin.sandbox.client import Sandbox
+from codedpo_plugin.stages import PROBLEMS
 from codedpo_plugin.synthesis import benchmark_problems, problems, prompts
 from codedpo_plugin.synthesis.decontamination import LIMITS, Tests, Texts, further_calls
 from helpers.candidates import write_jsonl
@@ -97,10 +98,10 @@ def test_own_problems_need_neither_seeds_nor_a_server(tmp_path: Path) -> None:
         {"task_id": "c", "prompt": "Do something."},
     ]
     out = run(tmp_path, rows)
-    kept = manifests.read(out, "problems", "problems.jsonl", "problems")
+    kept = manifests.read(out, PROBLEMS)
     assert [(row["task_id"], row["entry_point"]) for row in kept] == [("a", "do"), ("b", "last")]
     assert kept[0]["level"] == 3
-    assert (manifests.of(out, "problems") or {})["dropped"] == {"no entry point": 1}
+    assert (manifests.of(out, PROBLEMS) or {})["dropped"] == {"no entry point": 1}
 
 
 def test_wrong_own_problems_are_named_by_line(tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_words_of_a_benchmark_are_dropped_and_told(tmp_path: Path) -> None:
         {"task_id": "copy", "prompt": f"Please: {str(MBPP['text']).upper()}", "entry_point": "f"},
         {"task_id": "own", "prompt": "Write a function to count the vowels.", "entry_point": "f"},
     ]
-    made = manifests.of(run(tmp_path, rows, f"decontaminate.benchmarks={known}"), "problems")
+    made = manifests.of(run(tmp_path, rows, f"decontaminate.benchmarks={known}"), PROBLEMS)
     assert made
     assert (made["kept"], made["dropped"]) == (1, {"contaminated: words of a benchmark": 1})
     (pair,) = made["contaminated"]
