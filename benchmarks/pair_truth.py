@@ -12,8 +12,8 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from codedpo_eval.metrics import wilson_interval
 from codedpo_plugin.run_folder.shards import read_rows
+from codedpo_plugin.statistics import wilson_interval
 
 
 def main() -> None:

@@ -145,10 +145,6 @@ def rank_eval(
     ] = 20,
 ) -> None:
     """Compare rankers and selections on candidates whose truth is known (column `truth`)."""
-    try:
-        import scipy  # noqa: F401
-    except ImportError:
-        raise InputError("rank-eval needs scipy: pip install 'codedpo[eval]'") from None
     from codedpo_plugin.rank_eval import evaluate as module
     from codedpo_plugin.rank_eval import report
 

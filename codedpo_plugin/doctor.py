@@ -50,7 +50,6 @@ _EXTRAS = {
     "sample": ("openai", "datasketch"),
     "train": ("trl", "transformers", "accelerate", "datasets", "peft", "torch"),
     "deepspeed": ("deepspeed",),
-    "eval": ("scipy",),
     "dev": ("pytest", "ruff", "mypy"),
 }
 

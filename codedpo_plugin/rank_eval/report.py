@@ -16,12 +16,11 @@ from codedpo_plugin.rank_eval.evaluate import DEFAULT_SINGLE, PAPER, Pair, Resul
 from codedpo_plugin.recipe import Calibration
 from codedpo_plugin.reporting.tables import Rows, rich_table
 from codedpo_plugin.run_folder.shards import replacing
+from codedpo_plugin.statistics import Interval, bootstrap
 
 PRECISIONS = (0.7, 0.8, 0.9, 0.95)
 _RESAMPLES = 300
 _BINS = 10
-
-Interval = tuple[float, float, float]  # value, low, high: 95 %, by resampling problems
 
 
 def summarise(results: Results, calibration: Calibration, canary: int) -> dict[str, Any]:
@@ -150,10 +149,7 @@ def _mean(values: Iterable[float]) -> float:
 def _mean_of(by_problem: list[list[float]]) -> Interval:
     """The mean over problems of the means over draws."""
     means = np.array([np.mean(values) for values in by_problem])
-    chance = np.random.default_rng(0)
-    again = [chance.choice(means, len(means)).mean() for _ in range(_RESAMPLES)]
-    low, high = np.quantile(again, (0.025, 0.975))
-    return float(means.mean()), float(low), float(high)
+    return float(means.mean()), *bootstrap(means, resamples=_RESAMPLES)
 
 
 def _over_problems(
@@ -163,13 +159,11 @@ def _over_problems(
     by_problem: list[list[Pair]] = [[] for _ in range(problems)]
     for pair in pairs:
         by_problem[pair.problem].append(pair)
-    chance = np.random.default_rng(0)
-    again = []
-    for _ in range(_RESAMPLES):
-        drawn = chance.integers(problems, size=problems)
-        again.append(statistic([pair for number in drawn for pair in by_problem[number]]))
-    low, high = np.quantile(again, (0.025, 0.975))
-    return statistic(pairs), float(low), float(high)
+
+    def of(numbers: np.ndarray) -> float:
+        return statistic([pair for number in numbers for pair in by_problem[number]])
+
+    return statistic(pairs), *bootstrap(np.arange(problems), of, _RESAMPLES)
 
 
 def print_summary(summary: dict[str, Any], console: Console) -> None:

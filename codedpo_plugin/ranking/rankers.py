@@ -154,16 +154,18 @@ def b4(matrix: PassMatrix, *, beta_0: float = 1e4, alpha_xy: float = 1e3) -> Sco
     """
     if not (0 < beta_0 < math.inf and 0 < alpha_xy < math.inf):
         raise ValueError("beta_0 and alpha_xy must be finite and above 0")
+    from scipy.special import betaln  # slow to import
+
     patterns, members, set_of = _consensus_sets(matrix.passes)
     (n, m), chosen_tests = matrix.passes.shape, patterns.sum(axis=1)
     totals = matrix.passes.sum(axis=0)
     p1 = (patterns * totals).sum(axis=1) - members * chosen_tests
     p0 = (~patterns * totals).sum(axis=1)
     log_posterior = (
-        _log_beta(members + alpha_xy, n - members + 1)
-        + _log_beta(chosen_tests + alpha_xy, m - chosen_tests + 1)
-        + _log_beta(p1 + 1, (n - members) * chosen_tests - p1 + 1)
-        + _log_beta(p0 + 1, (n - members) * (m - chosen_tests) - p0 + beta_0)
+        betaln(members + alpha_xy, n - members + 1)
+        + betaln(chosen_tests + alpha_xy, m - chosen_tests + 1)
+        + betaln(p1 + 1, (n - members) * chosen_tests - p1 + 1)
+        + betaln(p0 + 1, (n - members) * (m - chosen_tests) - p0 + beta_0)
     )
     posterior = np.exp(log_posterior - log_posterior.max(initial=-np.inf))
     return Scores(log_posterior[set_of], _credit_tests(posterior, patterns))
@@ -221,14 +223,6 @@ def _consensus_sets(passes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     """The K different rows of passes [K, M], how often each occurs [K], and which is whose [N]."""
     patterns, set_of, members = np.unique(passes, axis=0, return_inverse=True, return_counts=True)
     return patterns, members, set_of.reshape(-1)
-
-
-def _log_beta(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """log B(a, b), elementwise; scipy has it too, but the base install goes without."""
-    values = [
-        math.lgamma(x) + math.lgamma(y) - math.lgamma(x + y) for x, y in zip(a, b, strict=True)
-    ]
-    return np.array(values)
 
 
 RANKERS: dict[str, Ranker] = {

@@ -208,10 +208,6 @@ def _compare(
     data: Path | None,
     protocol: tuple[int, int, str] | None,
 ) -> dict[str, Any]:
-    try:
-        import scipy  # noqa: F401
-    except ImportError:
-        raise InputError("comparing needs scipy: pip install 'codedpo[eval]'") from None
     from codedpo_eval.comparison import compare as module
     from codedpo_eval.comparison.speedup import Protocol
     from codedpo_eval.reporting import report

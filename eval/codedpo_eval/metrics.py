@@ -1,13 +1,12 @@
 """Figures of a benchmark run, each with its source."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-Interval = tuple[float, float, float]  # value, and the ends of its 95 % interval
+from codedpo_plugin.statistics import Interval, bootstrap, wilson_interval
 
-_RESAMPLES = 2000
 _KS = (1, 2, 5, 10, 20, 50, 100, 200)
 
 
@@ -22,21 +21,6 @@ def pass_at_k(samples: int, correct: int, k: int) -> float:
     if not (0 <= correct <= samples and 1 <= k <= samples):
         raise ValueError(f"pass@{k} of {correct} correct among {samples} samples is not defined")
     return 1 - math.comb(samples - correct, k) / math.comb(samples, k)
-
-
-def wilson_interval(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
-    """The Wilson score interval of a share; z = 1.96 for 95 %.
-
-    Raises:
-        ValueError: unless 0 <= successes <= trials and trials > 0.
-    """
-    if not 0 <= successes <= trials or not trials:
-        raise ValueError(f"{successes} of {trials} is no share")
-    share = successes / trials
-    middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials**2))
-    half /= 1 + z * z / trials
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def pass_at(counts: Sequence[tuple[int, int]], least: int) -> dict[str, Interval]:
@@ -57,23 +41,6 @@ def pass_at(counts: Sequence[tuple[int, int]], least: int) -> dict[str, Interval
         if max(n for n, _ in counts) <= 1:
             low, high = wilson_interval(sum(correct for _, correct in counts), len(counts))
         else:
-            low, high = bootstrap(np.array(values), np.mean)
+            low, high = bootstrap(np.array(values))
         found[f"pass@{k}"] = (mean, low, high)
     return found
-
-
-def bootstrap(
-    values: np.ndarray, statistic: Callable[[np.ndarray], float], resamples: int = _RESAMPLES
-) -> tuple[float, float]:
-    """The 95 % percentile interval of a statistic of problems, which are drawn with replacement.
-
-    Args:
-        values: of P problems, [P] or [P, columns].
-    """
-    chance = np.random.default_rng(0)
-    again = [
-        float(statistic(values[chance.integers(len(values), size=len(values))]))
-        for _ in range(resamples)
-    ]
-    low, high = np.quantile(again, (0.025, 0.975))
-    return float(low), float(high)

@@ -14,7 +14,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,7 @@ from codedpo_plugin.run_folder import candidates
 from codedpo_plugin.run_folder.shard_keys import is_finished
 from codedpo_plugin.run_folder.shards import Row, read_rows, replacing
 from codedpo_plugin.sandbox.client import Sandbox
+from codedpo_plugin.statistics import Interval, bootstrap_crossed, bootstrap_nested
 from codedpo_plugin.training import recipe as training
 
 HERE = Path(__file__).parent
@@ -308,25 +309,9 @@ def train(variant: Variant, base: Path, dataset: Path, out: Path) -> None:
 # -- figures over seeds ---------------------------------------------------------------------------
 
 
-def interval(
-    table: np.ndarray, statistic: Callable[[np.ndarray], float] = np.mean
-) -> tuple[float, float, float]:
-    """Mean and 95 % bootstrap interval; seeds and exercises are both drawn with replacement.
-
-    Args:
-        table: float [seeds, exercises].
-    """
-    chance = np.random.default_rng(0)
-    seeds, exercises = table.shape
-    again = []
-    for _ in range(2000):
-        rows, columns = (
-            chance.integers(seeds, size=seeds),
-            chance.integers(exercises, size=exercises),
-        )
-        again.append(float(statistic(table[np.ix_(rows, columns)])))
-    low, high = np.quantile(again, (0.025, 0.975))
-    return float(statistic(table)), float(low), float(high)
+def interval(table: np.ndarray) -> Interval:
+    """Mean and 95 % interval of a table [seeds, exercises]; both are resampled."""
+    return float(table.mean()), *bootstrap_crossed(table)
 
 
 def summarise(
@@ -364,15 +349,9 @@ def _figures(results: list[Row], base: np.ndarray) -> Row:
     return figures
 
 
-def _over_seeds(logs: list[np.ndarray]) -> tuple[float, float, float]:
+def _over_seeds(logs: list[np.ndarray]) -> Interval:
     """Geometric mean of speedups, over seeds and the problems of each."""
-    chance = np.random.default_rng(0)
-
-    def drawn() -> float:
-        some = [logs[i] for i in chance.integers(len(logs), size=len(logs))]
-        return float(np.mean([chance.choice(one, len(one)).mean() for one in some]))
-
-    low, high = np.quantile([drawn() for _ in range(2000)], (0.025, 0.975))
+    low, high = bootstrap_nested(logs)
     middle = float(np.mean([one.mean() for one in logs]))
     return math.exp(middle), math.exp(low), math.exp(high)
 
@@ -401,7 +380,7 @@ def _line(name: str, figures: Row, speed: bool) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _percent(value: tuple[float, float, float], sign: str = "") -> str:
+def _percent(value: Interval, sign: str = "") -> str:
     middle, low, high = (f"{100 * part:{sign}.1f}" for part in value)
     return f"{middle} [{low}, {high}]"
 

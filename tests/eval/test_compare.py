@@ -5,14 +5,13 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from codedpo_eval.benchmarks import custom as own
 from codedpo_eval.benchmarks.registry import load
 from codedpo_eval.comparison import speedup
 from codedpo_eval.comparison.compare import solving
-from codedpo_eval.metrics import bootstrap, pass_at, wilson_interval
+from codedpo_eval.metrics import pass_at
 from codedpo_plugin.cli import main
 from helpers.candidates import write_jsonl
 
@@ -29,18 +28,12 @@ TASK = {
 
 def test_pass_at_k_with_intervals() -> None:
     one = pass_at([(1, 1)] * 6 + [(1, 0)] * 3 + [(0, 0)], 1)
-    assert one["pass@1"] == pytest.approx((0.6, *wilson_interval(6, 10)))
+    assert one["pass@1"] == pytest.approx((0.6, 0.313, 0.832), abs=0.001)
     many = pass_at([(4, 2), (4, 0), (4, 4)], 4)
     assert list(many) == ["pass@1", "pass@2"]
     assert many["pass@1"][0] == pytest.approx(0.5)
     assert many["pass@2"][0] == pytest.approx((1 - 1 / 6 + 0 + 1) / 3)
     assert many["pass@1"][1] < 0.5 < many["pass@1"][2]
-
-
-def test_bootstrap_is_near_the_normal_interval() -> None:
-    values = np.random.default_rng(1).normal(5, 2, 400)
-    low, high = bootstrap(values, np.mean)
-    assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 20, rel=0.1)
 
 
 def runs(folder: Path, before: list[list[str]], after: list[list[str]]) -> tuple[str, ...]:
@@ -65,7 +58,6 @@ def ended(*arguments: str) -> None:
 
 
 def test_two_runs_are_compared(tmp_path: Path) -> None:
-    pytest.importorskip("scipy")
     options = runs(
         tmp_path,
         [[SLOW], [SLOW], [WRONG], [SLOW], [FAST]],
@@ -92,7 +84,6 @@ def test_two_runs_are_compared(tmp_path: Path) -> None:
 
 
 def test_a_run_against_itself_is_measured_and_gains_nothing(tmp_path: Path) -> None:
-    pytest.importorskip("scipy")
     options = runs(tmp_path, [[SLOW, FAST]], [[SLOW, FAST]])
     ended("compare", *options)
     timed = json.loads((tmp_path / "out" / "compare.json").read_text())["speedup"]
@@ -102,7 +93,6 @@ def test_a_run_against_itself_is_measured_and_gains_nothing(tmp_path: Path) -> N
 
 
 def test_without_a_joint_problem_there_is_no_speedup(tmp_path: Path) -> None:
-    pytest.importorskip("scipy")
     options = runs(tmp_path, [[FAST], [WRONG]], [[WRONG], [FAST]])
     with pytest.raises(SystemExit) as error:
         main(["eval", "speedup", *options])
@@ -113,7 +103,6 @@ def test_without_a_joint_problem_there_is_no_speedup(tmp_path: Path) -> None:
 
 
 def test_runs_on_different_files_are_not_compared(tmp_path: Path) -> None:
-    pytest.importorskip("scipy")
     options = runs(tmp_path, [[FAST]], [[FAST]])
     report = tmp_path / "b" / "report.json"
     changed = json.loads(report.read_text())
@@ -125,7 +114,6 @@ def test_runs_on_different_files_are_not_compared(tmp_path: Path) -> None:
 
 
 def test_the_exact_test_is_that_of_mcnemar(tmp_path: Path) -> None:
-    pytest.importorskip("scipy")
     own = write_jsonl(tmp_path / "own.jsonl", [{"task_id": f"t{n}", **TASK} for n in range(30)])
 
     def rows(right: set[int]) -> list[dict[str, Any]]:

@@ -13,12 +13,12 @@ from rich.console import Console
 from codedpo_eval.benchmarks.registry import Benchmark, kind_module
 from codedpo_eval.comparison import speedup as speedups
 from codedpo_eval.comparison.speedup import Protocol, Sides
-from codedpo_eval.metrics import bootstrap
 from codedpo_eval.reporting import report as reports
 from codedpo_eval.verdict import PASS, UNGRADED
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.reporting.tables import Rows, rich_table
 from codedpo_plugin.run_folder.shards import Row, replacing
+from codedpo_plugin.statistics import bootstrap
 
 FILE = "compare.json"
 _SIDES = ("before", "after")
@@ -113,7 +113,7 @@ def solving(benchmark: Benchmark, before: list[Row], after: list[Row], kind: str
     p = binomtest(len(won), len(won) + len(lost)).pvalue if won or lost else 1.0
     one = max(Counter(row["task_id"] for row in [*before]).values()) == 1
     return {
-        "difference": [float(change.mean()), *bootstrap(change, np.mean)],
+        "difference": [float(change.mean()), *bootstrap(change)],
         "won": won,
         "lost": lost,
         "test": "McNemar, exact" if one else "sign test over problems, exact",

@@ -24,11 +24,11 @@ from rich.progress import track
 
 from codedpo_eval.benchmarks.registry import Task
 from codedpo_eval.grading import grade
-from codedpo_eval.metrics import bootstrap, wilson_interval
 from codedpo_plugin.executors.cores import own_core
 from codedpo_plugin.parsing.programs import keeps_state, normalised
 from codedpo_plugin.run_folder.shards import Row, key_of
 from codedpo_plugin.sandbox.client import Limits, Sandbox
+from codedpo_plugin.statistics import bootstrap, wilson_interval
 from codedpo_plugin.timing.time_solutions import enlarge, median_of, worth_a_pair
 
 FILE = "speedups.jsonl"
@@ -307,14 +307,14 @@ def summarise(rows: list[Row], solved_before: int, wrong_after: int) -> dict[str
 def _geometric_mean(logs: np.ndarray) -> list[float] | None:
     if not len(logs):
         return None
-    low, high = bootstrap(logs, np.mean)
+    low, high = bootstrap(logs)
     return [math.exp(value) for value in (float(logs.mean()), low, high)]
 
 
 def _mean(values: list[float]) -> list[float] | None:
     if not values:
         return None
-    low, high = bootstrap(np.array(values), np.mean)
+    low, high = bootstrap(np.array(values))
     return [float(np.mean(values)), low, high]
 
 

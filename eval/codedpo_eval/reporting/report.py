@@ -14,12 +14,13 @@ from codedpo_eval.benchmarks.registry import Benchmark, kind_module
 from codedpo_eval.generation import samples as samples_file
 from codedpo_eval.generation.generate import facts_of
 from codedpo_eval.generation.samples import Samples
-from codedpo_eval.metrics import Interval, pass_at
+from codedpo_eval.metrics import pass_at
 from codedpo_eval.verdict import PASS, UNGRADED, GradeSettings
 from codedpo_plugin import __version__
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.reporting.tables import Rows, rich_table
 from codedpo_plugin.run_folder.shards import Row, key_of, replacing
+from codedpo_plugin.statistics import Interval
 
 FILE = "report.json"
 Report = dict[str, Any]
