@@ -28,7 +28,7 @@ from pathlib import Path
 import openai
 
 from codedpo_plugin.recipe import Sampling
-from codedpo_plugin.sampling import Ask, sample
+from codedpo_plugin.sampling import Request, sample
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 AT_A_TIME = 64
@@ -86,12 +86,12 @@ def bare(url: str, requests: int) -> None:
 def ours(url: str, requests: int) -> None:
     settings = Sampling(model="stub", base_url=url, choices=1, max_concurrency=AT_A_TIME)
     with tempfile.TemporaryDirectory() as folder:
-        for _ in sample(asks(requests), settings, Path(folder) / "cache.sqlite"):
+        for _ in sample(prompts(requests), settings, Path(folder) / "cache.sqlite"):
             pass
 
 
-def asks(count: int) -> list[Ask]:
-    return [Ask(f"p{n}", "x", [{"role": "user", "content": f"p{n}"}], 1) for n in range(count)]
+def prompts(count: int) -> list[Request]:
+    return [Request(f"p{n}", "x", [{"role": "user", "content": f"p{n}"}], 1) for n in range(count)]
 
 
 def kills(requests: int, times: int) -> None:

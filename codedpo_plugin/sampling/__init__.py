@@ -1,6 +1,6 @@
 """Sampling: ask a model for N texts to each of many prompts, and never pay for one twice.
 
-    for ask, samples in sample(asks, settings, Path("run/samples.sqlite")):
+    for request, samples in sample(requests, settings, Path("run/samples.sqlite")):
         ...
 
 Every response is in the cache before anything is done with it. So a killed run goes on where it
@@ -9,6 +9,6 @@ was, and the same call on a finished cache needs no model at all.
 
 from codedpo_plugin.sampling.cache import CACHE, Cache
 from codedpo_plugin.sampling.dispatch import sample
-from codedpo_plugin.sampling.types import BUDGET_SPENT, Ask, Sample, Usage
+from codedpo_plugin.sampling.types import BUDGET_SPENT, Request, Sample, Usage
 
-__all__ = ["BUDGET_SPENT", "CACHE", "Ask", "Cache", "Sample", "Usage", "sample"]
+__all__ = ["BUDGET_SPENT", "CACHE", "Cache", "Request", "Sample", "Usage", "sample"]

@@ -13,7 +13,7 @@ from typing import IO, Any, Self
 
 from codedpo_plugin.errors import InfrastructureError, InputError
 from codedpo_plugin.recipe import Sampling
-from codedpo_plugin.sampling.types import Ask, Reply, Sample
+from codedpo_plugin.sampling.types import Reply, Request, Sample
 
 CACHE = "samples.sqlite"  # in a run folder
 
@@ -65,19 +65,19 @@ class Cache:
         if self._lock:
             self._lock.close()
 
-    def samples(self, ask: Ask, settings: Sampling) -> list[Sample]:
-        """The samples that are here for an ask, at most `n`, in the order in which they came."""
+    def samples(self, request: Request, settings: Sampling) -> list[Sample]:
+        """The samples that are here for a request, at most `n`, in the order in which they came."""
         with self._explained():
             rows = self._base.execute(
                 "SELECT text, finish_reason FROM samples WHERE key = ? AND role = ? "
                 "AND request = ? ORDER BY position LIMIT ?",
-                (ask.key, ask.role, ask.request(settings), ask.n),
+                (request.key, request.role, request.fingerprint(settings), request.n),
             )
             return [Sample(*row) for row in rows]
 
-    def add(self, ask: Ask, settings: Sampling, reply: Reply, retries: int = 0) -> None:
+    def add(self, request: Request, settings: Sampling, reply: Reply, retries: int = 0) -> None:
         """Keep a reply, whole or not at all."""
-        place = (ask.key, ask.role, ask.request(settings))
+        place = (request.key, request.role, request.fingerprint(settings))
         with self._explained(), self._base:
             (start,) = self._base.execute(
                 "SELECT coalesce(max(position) + 1, 0) FROM samples "
@@ -95,7 +95,7 @@ class Cache:
                 "INSERT INTO requests (role, model, samples, prompt_tokens, completion_tokens, "
                 "retries, cost) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
-                    *(ask.role, settings.model, len(reply.samples)),
+                    *(request.role, settings.model, len(reply.samples)),
                     *(reply.prompt_tokens, reply.completion_tokens),
                     *(retries, reply.cost(settings.prices)),
                 ),

@@ -6,45 +6,45 @@ from pathlib import Path
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Sampling
 from codedpo_plugin.sampling.cache import Cache
-from codedpo_plugin.sampling.types import Ask, Sample, Usage, checked
+from codedpo_plugin.sampling.types import Request, Sample, Usage, checked
 
 Watch = Callable[[Usage], None]
 
 
 def sample(
-    asks: Iterable[Ask], settings: Sampling, cache: Path, watch: Watch | None = None
-) -> Iterator[tuple[Ask, list[Sample]]]:
-    """Yield every ask once, with its samples, in the order in which they are complete.
+    requests: Iterable[Request], settings: Sampling, cache: Path, watch: Watch | None = None
+) -> Iterator[tuple[Request, list[Sample]]]:
+    """Yield every request once, with its samples, in the order in which they are complete.
 
-    An ask has fewer than `n` samples where the server refused it or the budget is spent; `watch`,
-    called now and then and at the end, learns why.
+    A request has fewer than `n` samples where the server refused it or the budget is spent;
+    `watch`, called now and then and at the end, learns why.
 
     Raises:
         InputError: the model, the key or the server's address is wrong.
         InfrastructureError: the server is dead. All that had come is in the cache.
     """
-    asks = checked(list(asks))
+    requests = checked(list(requests))
     with Cache(cache) as store:
-        usage = Usage(asks=len(asks), spent=store.spent())
+        usage = Usage(prompts=len(requests), spent=store.spent())
         missing = []
-        for ask in asks:
-            samples = store.samples(ask, settings)
+        for request in requests:
+            samples = store.samples(request, settings)
             usage.cached += len(samples)
-            if len(samples) < ask.n:
-                missing.append(ask)
+            if len(samples) < request.n:
+                missing.append(request)
             else:
                 usage.done += 1
-                yield ask, samples
+                yield request, samples
         if missing:
-            for ask, samples in _backend(settings)(missing, settings, store, usage, watch):
+            for request, samples in _backend(settings)(missing, settings, store, usage, watch):
                 usage.done += 1
-                yield ask, samples
+                yield request, samples
         if watch:
             watch(usage)
 
 
 Backend = Callable[
-    [list[Ask], Sampling, Cache, Usage, Watch | None], Iterator[tuple[Ask, list[Sample]]]
+    [list[Request], Sampling, Cache, Usage, Watch | None], Iterator[tuple[Request, list[Sample]]]
 ]
 
 

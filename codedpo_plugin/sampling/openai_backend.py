@@ -1,4 +1,4 @@
-"""The `openai` backend: many requests at a time to one server, until every ask has its samples.
+"""The `openai` backend: many calls at a time to one server, until every request has its samples.
 
 One event loop, in a thread of its own, so that a caller may take its time between two results.
 """
@@ -22,28 +22,28 @@ from codedpo_plugin.recipe import Sampling
 from codedpo_plugin.sampling import retry_policy
 from codedpo_plugin.sampling.cache import Cache
 from codedpo_plugin.sampling.concurrency import Limiter
-from codedpo_plugin.sampling.types import BUDGET_SPENT, Ask, Reply, Sample, Usage
+from codedpo_plugin.sampling.types import BUDGET_SPENT, Reply, Request, Sample, Usage
 
 _LOOK = 0.25  # seconds between two looks at the usage
 _LONGEST_WAIT = 60.0  # seconds before an attempt, where the server does not ask for more
 _PATIENCE = 600.0  # seconds without any reply, but for refusals by rate, until a server is dead
 _FIRST_RETRIES = 3  # while there has been no reply at all: most likely the address is wrong
 _REFUSALS = 3  # as the first that a server says, mean that the recipe is wrong
-_ALONE = 3  # requests for several samples that bring one: the server ignores `n`
+_ALONE = 3  # calls for several samples that bring one: the server ignores `n`
 
-Result = tuple[Ask, list[Sample]]
+Result = tuple[Request, list[Sample]]
 
 
 def run(
-    asks: list[Ask],
+    requests: list[Request],
     settings: Sampling,
     cache: Cache,
     usage: Usage,
     watch: Callable[[Usage], None] | None = None,
 ) -> Iterator[Result]:
-    """Fill up the asks, and yield each when it is complete or given up."""
+    """Fill up the requests, and yield each when it is complete or given up."""
     results: queue.Queue[Result | BaseException | None] = queue.Queue()
-    sampler = _Sampler(asks, settings, cache, usage, results.put)
+    sampler = _Sampler(requests, settings, cache, usage, results.put)
     thread = threading.Thread(target=sampler.run, name="sampling", daemon=True)
     thread.start()
     try:
@@ -65,10 +65,10 @@ def run(
 
 
 @dataclass
-class _Request:
-    """A number of samples for an ask, on its way through attempts."""
+class _Call:
+    """A number of samples for a request, on its way through attempts."""
 
-    ask: Ask
+    request: Request
     count: int
     retries: int = 0
     since: float = 0.0
@@ -81,12 +81,12 @@ class _Request:
 
 @dataclass
 class _Open:
-    """An ask that is not complete."""
+    """A request that is not complete."""
 
-    ask: Ask
+    request: Request
     missing: int
     under_way: int = 0
-    """Samples asked for in requests that have not ended."""
+    """Samples asked for in calls that have not ended."""
 
 
 class _Sampler:
@@ -94,7 +94,7 @@ class _Sampler:
 
     def __init__(
         self,
-        asks: list[Ask],
+        requests: list[Request],
         settings: Sampling,
         cache: Cache,
         usage: Usage,
@@ -105,10 +105,12 @@ class _Sampler:
         self.choices = settings.choices
         self.length = "max_tokens"  # newer models of OpenAI have another name for it
         self.open = {
-            (ask.key, ask.role): _Open(ask, ask.n - len(cache.samples(ask, settings)))
-            for ask in asks
+            (request.key, request.role): _Open(
+                request, request.n - len(cache.samples(request, settings))
+            )
+            for request in requests
         }
-        self.waiting: deque[_Request] = deque()
+        self.waiting: deque[_Call] = deque()
         self.unasked = deque(self.open.values())
         self.running = self.delayed = self.alone = self.refused = 0
         self.reserved = 0.0
@@ -143,60 +145,60 @@ class _Sampler:
             max_retries=0,
         )
         async with self.client:
-            while self._start_requests():
+            while self._start_calls():
                 event = await self.events.get()
                 event()
         self._tell_variety()
 
-    # -- starting requests --------------------------------------------------------------------
+    # -- starting calls --------------------------------------------------------------------
 
-    def _start_requests(self) -> bool:
+    def _start_calls(self) -> bool:
         """Start what the limits allow; False when there is nothing more to wait for."""
         while self.running < self.limiter.limit and time.monotonic() >= self.paused_until:
-            request = self._next()
-            if request is None:
+            call = self._next()
+            if call is None:
                 break
-            if not self._affordable(request):
-                self.waiting.appendleft(request)
+            if not self._affordable(call):
+                self.waiting.appendleft(call)
                 break
-            self._start(request)
+            self._start(call)
         self.usage.concurrency = self.limiter.limit
         if self.running or self.delayed:
             return True
         self._give_up_rest()
         return False
 
-    def _next(self) -> _Request | None:
-        """The next request: first what has to be sent again, then more of an open ask."""
+    def _next(self) -> _Call | None:
+        """The next call: first what has to be sent again, then more of an open request."""
         while self.waiting:
-            request = self.waiting.popleft()
-            if (request.ask.key, request.ask.role) in self.open:
-                return request
+            call = self.waiting.popleft()
+            if (call.request.key, call.request.role) in self.open:
+                return call
         while self.unasked:
             one = self.unasked[0]
             count = min(self.choices, one.missing - one.under_way)
             if count > 0:
                 one.under_way += count
-                return _Request(one.ask, count, length=self.length)
+                return _Call(one.request, count, length=self.length)
             self.unasked.popleft()
         return None
 
-    def _affordable(self, request: _Request) -> bool:
+    def _affordable(self, call: _Call) -> bool:
         """Whether the budget bears all that is under way and this, at its dearest."""
         budget, prices = self.settings.budget, self.settings.prices
         if budget is None:
             return True
         # A token has one byte at least, but for what a chat template adds.
-        size = len(str(request.ask.prompt).encode()) + 64
-        completion = self.settings.max_tokens * request.count
-        request.reserved = Reply([], size, completion).cost(prices)
-        return self.usage.spent + self.reserved + request.reserved <= budget
+        size = len(str(call.request.prompt).encode()) + 64
+        completion = self.settings.max_tokens * call.count
+        call.reserved = Reply([], size, completion).cost(prices)
+        return self.usage.spent + self.reserved + call.reserved <= budget
 
-    def _start(self, request: _Request) -> None:
-        request.since = request.since or time.monotonic()
+    def _start(self, call: _Call) -> None:
+        call.since = call.since or time.monotonic()
         self.running += 1
-        self.reserved += request.reserved
-        task = asyncio.create_task(self._send(request))
+        self.reserved += call.reserved
+        task = asyncio.create_task(self._send(call))
         self.tasks.add(task)  # the loop itself holds none
         task.add_done_callback(self.tasks.discard)
 
@@ -211,30 +213,30 @@ class _Sampler:
         for one in list(self.open.values()):
             self._close(one, BUDGET_SPENT)
 
-    # -- requests -----------------------------------------------------------------------------
+    # -- calls -----------------------------------------------------------------------------
 
-    async def _send(self, request: _Request) -> None:
+    async def _send(self, call: _Call) -> None:
         try:
-            reply = _reply(await self._create(request))
+            reply = _reply(await self._create(call))
         except openai.NotFoundError as error:
             message = await self._no_such_model(error)
             self.events.put_nowait(lambda: self._raise(InputError(message)))
         except Exception as error:
             problem = error
-            self.events.put_nowait(lambda: self._failed(request, problem))
+            self.events.put_nowait(lambda: self._failed(call, problem))
         else:
-            self.events.put_nowait(lambda: self._succeeded(request, reply))
+            self.events.put_nowait(lambda: self._succeeded(call, reply))
 
-    async def _create(self, request: _Request) -> str:
+    async def _create(self, call: _Call) -> str:
         """The server's answer as text: the client's own types cost more than all the rest here."""
         settings = self.settings
-        prompt: Any = request.ask.prompt
+        prompt: Any = call.request.prompt
         fields: dict[str, Any] = {
             "model": settings.model,
-            "n": request.count,
+            "n": call.count,
             "temperature": settings.temperature,
             "top_p": settings.top_p,
-            request.length: settings.max_tokens,
+            call.length: settings.max_tokens,
         }
         if settings.stop:
             fields["stop"] = settings.stop
@@ -258,19 +260,19 @@ class _Sampler:
     def _raise(self, error: Exception) -> None:
         raise error
 
-    # -- how requests end ---------------------------------------------------------------------
+    # -- how calls end ---------------------------------------------------------------------
 
-    def _succeeded(self, request: _Request, reply: Reply) -> None:
-        self._ended(request)
-        self.cache.add(request.ask, self.settings, reply, request.retries)
+    def _succeeded(self, call: _Call, reply: Reply) -> None:
+        self._ended(call)
+        self.cache.add(call.request, self.settings, reply, call.retries)
         self.usage.add(reply, reply.cost(self.settings.prices))
         self.last_reply = time.monotonic()
         self.limiter.succeeded(reply.completion_tokens or len(reply.samples))
-        self._learn_choices(request.count, len(reply.samples))
-        one = self.open.get((request.ask.key, request.ask.role))
+        self._learn_choices(call.count, len(reply.samples))
+        one = self.open.get((call.request.key, call.request.role))
         if one is None:  # given up meanwhile; the reply is kept all the same
             return
-        one.under_way -= request.count
+        one.under_way -= call.count
         one.missing -= len(reply.samples)
         if one.missing <= 0:
             self._close(one)
@@ -285,67 +287,67 @@ class _Sampler:
                 self.choices = 1
                 self.usage.notices.append("the server ignores `n`; samples are asked for singly")
 
-    def _failed(self, request: _Request, error: Exception) -> None:
-        self._ended(request)
+    def _failed(self, call: _Call, error: Exception) -> None:
+        self._ended(call)
         problem = retry_policy.judge(error, self.settings)
         if isinstance(problem, retry_policy.Refusal):
-            self._refused(request, problem)
+            self._refused(call, problem)
             return
         if problem.overload:
             self.limiter.overloaded()
         self.usage.retries[problem.reason] += 1
-        silent = self.last_reply < request.since
-        patience = time.monotonic() - max(self.last_reply, request.since) < _PATIENCE
+        silent = self.last_reply < call.since
+        patience = time.monotonic() - max(self.last_reply, call.since) < _PATIENCE
         retries = self.settings.retries
-        if not self.usage.requests and problem.lasting:
+        if not self.usage.calls and problem.lasting:
             retries = min(retries, _FIRST_RETRIES)
-        if request.retries >= retries and not (problem.overload and patience):
+        if call.retries >= retries and not (problem.overload and patience):
             if silent:
                 raise InfrastructureError(
-                    f"{self.settings.base_url}: {request.retries + 1} attempts at a request failed "
+                    f"{self.settings.base_url}: {call.retries + 1} attempts at a request failed "
                     f"and no other was answered meanwhile; the last: {problem.reason}: "
                     f"{problem.detail}. All samples that had come are kept; run the same command"
                 )
-            self._drop(request, problem.reason)
+            self._drop(call, problem.reason)
             return
-        request.retries += 1
-        longest = min(_LONGEST_WAIT, 2.0 ** (request.retries - 1))
+        call.retries += 1
+        longest = min(_LONGEST_WAIT, 2.0 ** (call.retries - 1))
         delay = problem.wait if problem.wait is not None else 0.0
         if problem.overload and delay:
             self._pause(delay)
-        self._later(delay + random.uniform(0, longest), lambda: self._due(request))
+        self._later(delay + random.uniform(0, longest), lambda: self._due(call))
 
-    def _refused(self, request: _Request, problem: retry_policy.Refusal) -> None:
-        if self._adapts(request, problem.reason):
-            one = self.open.get((request.ask.key, request.ask.role))
+    def _refused(self, call: _Call, problem: retry_policy.Refusal) -> None:
+        if self._adapts(call, problem.reason):
+            one = self.open.get((call.request.key, call.request.role))
             if one:
-                one.under_way -= request.count
+                one.under_way -= call.count
                 self.unasked.appendleft(one)
             return
         self.refused += 1
-        if not self.usage.requests and self.refused >= min(_REFUSALS, len(self.open)):
+        if not self.usage.calls and self.refused >= min(_REFUSALS, len(self.open)):
             raise InputError(f"{self.settings.base_url} refuses each request: {problem.reason}")
-        self._drop(request, problem.reason)
+        self._drop(call, problem.reason)
 
-    def _adapts(self, request: _Request, reason: str) -> bool:
-        """Whether the request can be put in another way, which the server seems to want."""
-        if "max_completion_tokens" in reason and request.length == "max_tokens":
+    def _adapts(self, call: _Call, reason: str) -> bool:
+        """Whether the call can be put in another way, which the server seems to want."""
+        if "max_completion_tokens" in reason and call.length == "max_tokens":
             self.length = "max_completion_tokens"
             return True
-        if request.count > 1 and re.search(r"\bn\b", reason):
+        if call.count > 1 and re.search(r"\bn\b", reason):
             self.choices = 1
             return True
         return False
 
-    def _drop(self, request: _Request, reason: str) -> None:
-        """Give up an ask."""
-        one = self.open.get((request.ask.key, request.ask.role))
+    def _drop(self, call: _Call, reason: str) -> None:
+        """Give up a request."""
+        one = self.open.get((call.request.key, call.request.role))
         if one:
             self._close(one, reason)
 
-    def _ended(self, request: _Request) -> None:
+    def _ended(self, call: _Call) -> None:
         self.running -= 1
-        self.reserved -= request.reserved
+        self.reserved -= call.reserved
 
     def _pause(self, seconds: float) -> None:
         self.paused_until = max(self.paused_until, time.monotonic() + seconds)
@@ -360,19 +362,19 @@ class _Sampler:
 
         asyncio.get_running_loop().call_later(seconds, self.events.put_nowait, happen)
 
-    def _due(self, request: _Request) -> None:
-        self.waiting.append(request)
+    def _due(self, call: _Call) -> None:
+        self.waiting.append(call)
 
     def _close(self, one: _Open, why: str | None = None) -> None:
-        """Hand over an ask, complete or not."""
-        del self.open[one.ask.key, one.ask.role]
+        """Hand over a request, complete or not."""
+        del self.open[one.request.key, one.request.role]
         one.missing = 0
-        samples = self.cache.samples(one.ask, self.settings)
+        samples = self.cache.samples(one.request, self.settings)
         if why:
             self.usage.failed[why] += 1
         if len(samples) > 2:
             self.variety[len({sample.text for sample in samples}) > 1] += 1
-        self.give((one.ask, samples))
+        self.give((one.request, samples))
 
     def _tell_variety(self) -> None:
         """Warn of a server that ignores the temperature."""

@@ -49,14 +49,14 @@ class Watching:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         self._bar.stop()
-        if self.usage.requests or self.usage.failed:
+        if self.usage.calls or self.usage.failed:
             self._console.print(f"{self._label}: {self._line()}", markup=False)
 
     def __call__(self, usage: Usage) -> None:
         """Show what has been done so far."""
         self.usage = usage
         line = self._line()
-        self._bar.update(self._task, completed=usage.done, total=usage.asks, usage=line)
+        self._bar.update(self._task, completed=usage.done, total=usage.prompts, usage=line)
         for notice in usage.notices[self._told :]:
             self._console.print(f"{self._label}: {notice}", style="yellow", markup=False)
         self._told = len(usage.notices)
@@ -64,7 +64,7 @@ class Watching:
         if not self._console.is_terminal and now - self._printed > _LINE:
             self._printed = now
             self._console.print(
-                f"{self._label}: {usage.done:,}/{usage.asks:,} prompts, {line}", markup=False
+                f"{self._label}: {usage.done:,}/{usage.prompts:,} prompts, {line}", markup=False
             )
 
     def _line(self) -> str:
@@ -73,7 +73,7 @@ class Watching:
         parts = [f"{usage.samples:,} samples ({rate:,.1f}/s)"]
         if usage.cached:
             parts.append(f"{usage.cached:,} cached")
-        parts.append(f"{usage.requests:,} requests, {usage.concurrency} at a time")
+        parts.append(f"{usage.calls:,} requests, {usage.concurrency} at a time")
         parts.append(f"{usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens")
         if usage.spent:
             parts.append(f"cost {usage.spent:,.2f}")

@@ -11,28 +11,28 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Sampling
 from codedpo_plugin.sampling.cache import Cache
-from codedpo_plugin.sampling.types import Ask, Reply, Sample, Usage
+from codedpo_plugin.sampling.types import Reply, Request, Sample, Usage
 
 
 @dataclass(frozen=True)
 class _Work:
-    """Samples of one ask that are generated together."""
+    """Samples of one request that are generated together."""
 
-    ask: Ask
+    request: Request
     tokens: list[int]
     start: int
-    """Samples of the ask that are there before."""
+    """Samples of the request that are there before."""
     count: int
 
 
 def run(
-    asks: list[Ask],
+    requests: list[Request],
     settings: Sampling,
     cache: Cache,
     usage: Usage,
     watch: Callable[[Usage], None] | None = None,
-) -> Iterator[tuple[Ask, list[Sample]]]:
-    """Fill up the asks, and yield each when it is complete or given up.
+) -> Iterator[tuple[Request, list[Sample]]]:
+    """Fill up the requests, and yield each when it is complete or given up.
 
     Raises:
         InputError: there is no such model, or chat messages meet a tokenizer without a template.
@@ -41,20 +41,20 @@ def run(
     usage.concurrency = 1
     room = _room(model, settings)
     work = []
-    for ask in asks:
-        have, tokens = len(cache.samples(ask, settings)), _tokens(ask, tokenizer)
+    for request in requests:
+        have, tokens = len(cache.samples(request, settings)), _tokens(request, tokenizer)
         if 0 < len(tokens) < room:
-            work.append(_Work(ask, tokens, have, ask.n - have))
+            work.append(_Work(request, tokens, have, request.n - have))
         else:
             usage.failed[f"the prompt is empty or not shorter than {room} tokens"] += 1
-            yield ask, cache.samples(ask, settings)
+            yield request, cache.samples(request, settings)
     for batch in _batches(work, settings.batch):
         for one, rows in _generated(batch, model, tokenizer, settings):
             reply = _reply(one, rows, model, tokenizer, settings)
-            cache.add(one.ask, settings, reply)
+            cache.add(one.request, settings, reply)
             usage.add(reply, reply.cost(settings.prices))
-            if one.start + one.count >= one.ask.n:
-                yield one.ask, cache.samples(one.ask, settings)
+            if one.start + one.count >= one.request.n:
+                yield one.request, cache.samples(one.request, settings)
         if watch:
             watch(usage)
 
@@ -76,15 +76,15 @@ def _room(model: Any, settings: Sampling) -> int:
     return int(getattr(model.config, "max_position_embeddings", None) or 1 << 30)
 
 
-def _tokens(ask: Ask, tokenizer: Any) -> list[int]:
-    if isinstance(ask.prompt, str):
-        return list(tokenizer(ask.prompt)["input_ids"])
+def _tokens(request: Request, tokenizer: Any) -> list[int]:
+    if isinstance(request.prompt, str):
+        return list(tokenizer(request.prompt)["input_ids"])
     if not tokenizer.chat_template:
         raise InputError(
             f"{tokenizer.name_or_path}: its tokenizer has no chat template; ask with plain text "
             "(`style: completion`), or use the instruct model"
         )
-    text = tokenizer.apply_chat_template(ask.prompt, add_generation_prompt=True, tokenize=False)
+    text = tokenizer.apply_chat_template(request.prompt, add_generation_prompt=True, tokenize=False)
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
@@ -95,7 +95,7 @@ def _batches(work: list[_Work], size: int) -> Iterator[list[_Work]]:
         for one in work
         for done in range(0, one.count, size)
     ]
-    # An ask is complete with its last piece: that has to come last.
+    # A request is complete with its last piece: that has to come last.
     pieces.sort(key=lambda one: (-one.count, -len(one.tokens), one.start))
     while pieces:
         count = pieces[0].count
@@ -173,7 +173,7 @@ def _generation(
 
 def _seed(batch: list[_Work], settings: Sampling) -> int:
     """The same for the same work, another one for each batch, and for what is added later."""
-    what = [(one.ask.key, one.ask.role, one.tokens, one.start) for one in batch]
+    what = [(one.request.key, one.request.role, one.tokens, one.start) for one in batch]
     text = repr((settings.seed, settings.temperature, what))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7])
 

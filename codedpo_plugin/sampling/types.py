@@ -10,13 +10,13 @@ from typing import Any
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Prices, Sampling
 
-BUDGET_SPENT = "budget spent"  # why an ask was given up
+BUDGET_SPENT = "budget spent"  # why a request was given up
 
 Message = dict[str, str]  # role, content
 
 
 @dataclass(frozen=True)
-class Ask:
+class Request:
     """`n` samples wanted for one prompt; (key, role) is unique within a call."""
 
     key: str
@@ -27,7 +27,7 @@ class Ask:
     """A text to go on from (the `/v1/completions` endpoint), or chat messages."""
     n: int
 
-    def request(self, settings: Sampling) -> str:
+    def fingerprint(self, settings: Sampling) -> str:
         """A hash of all that decides how the samples are distributed; the `n` does not."""
         names = ("temperature", "top_p", "max_tokens", "stop")
         sent = {name: getattr(settings, name) for name in names}
@@ -73,14 +73,14 @@ class Reply:
 class Usage:
     """What a call of `sample` has done so far, for people to watch."""
 
-    asks: int = 0
+    prompts: int = 0
     done: int = 0
     samples: int = 0
     """Samples received, not counting those of the cache."""
     cached: int = 0
     """Samples that were in the cache."""
-    requests: int = 0
-    """Requests that were answered."""
+    calls: int = 0
+    """Calls of the API that were answered."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: float = 0.0
@@ -91,13 +91,13 @@ class Usage:
     retries: Counter[str] = field(default_factory=Counter)
     """what went wrong -> requests sent again"""
     failed: Counter[str] = field(default_factory=Counter)
-    """why -> asks that were given up, with fewer samples than wanted"""
+    """why -> requests that were given up, with fewer samples than wanted"""
     notices: list[str] = field(default_factory=list)
     """What a person should know about this model or server."""
 
     def add(self, reply: Reply, cost: float) -> None:
         """Count a reply."""
-        self.requests += 1
+        self.calls += 1
         self.samples += len(reply.samples)
         self.prompt_tokens += reply.prompt_tokens
         self.completion_tokens += reply.completion_tokens
@@ -105,14 +105,16 @@ class Usage:
         self.spent += cost
 
 
-def checked(asks: list[Ask]) -> list[Ask]:
-    """The asks, if each has a name of its own.
+def checked(requests: list[Request]) -> list[Request]:
+    """The requests, if each has a name of its own.
 
     Raises:
         InputError: two have the same key and role.
     """
-    names = Counter((ask.key, ask.role) for ask in asks)
+    names = Counter((request.key, request.role) for request in requests)
     for (key, role), count in names.items():
         if count > 1:
-            raise InputError(f"{key!r} is asked {count} times for {role}; merge these into one ask")
-    return asks
+            raise InputError(
+                f"{key!r} is asked {count} times for {role}; merge these into one request"
+            )
+    return requests

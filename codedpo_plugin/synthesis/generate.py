@@ -31,7 +31,7 @@ from codedpo_plugin.run_folder.shards import (
     shard_path,
     write_shard,
 )
-from codedpo_plugin.sampling import BUDGET_SPENT, CACHE, Ask, Cache, Sample, sample
+from codedpo_plugin.sampling import BUDGET_SPENT, CACHE, Cache, Request, Sample, sample
 from codedpo_plugin.sampling.progress import Watching
 from codedpo_plugin.sandbox.client import Sandbox
 from codedpo_plugin.stages import GENERATE, PROBLEMS
@@ -66,11 +66,11 @@ def run(recipe: Recipe, console: Console) -> None:
             f"generate.more: {recipe.generate.more}: no problem is called {min(unknown)!r} "
             f"({len(unknown)} such names)"
         )
-    asks = [_asks(row, recipe, more) for row in rows]
-    key = _key(recipe, asks)
+    requests = [_requests(row, recipe, more) for row in rows]
+    key = _key(recipe, requests)
     if manifests.finished(recipe.output, GENERATE, key):
         return
-    if not _pay(asks, recipe, console):
+    if not _pay(requests, recipe, console):
         key = f"{key}, but for what the server did not give"
     shards = range(-(-len(rows) // recipe.shard_size))
     with Pool(recipe.workers, console) as pool:
@@ -150,30 +150,30 @@ def _text(row: Row, role: str, recipe: Recipe) -> str:
     return text if recipe.generate.style == "completion" else text.strip()
 
 
-def _asks(row: Row, recipe: Recipe, more: dict[str, dict[str, int]]) -> dict[str, Ask]:
+def _requests(row: Row, recipe: Recipe, more: dict[str, dict[str, int]]) -> dict[str, Request]:
     found, raised = {}, more.get(row["task_id"], {})
     for role in ROLES:
         text = _text(row, role, recipe)
         chat = recipe.generate.style == "chat"
         prompt: Any = [{"role": "user", "content": text}] if chat else text
-        found[role] = Ask(
+        found[role] = Request(
             row["task_id"], role, prompt, max(_spec(role, recipe).n, raised.get(role, 0))
         )
     return found
 
 
-def _key(recipe: Recipe, asks: list[dict[str, Ask]]) -> str:
+def _key(recipe: Recipe, requests: list[dict[str, Request]]) -> str:
     settings = recipe.model_dump(mode="json", include=set(GENERATE.sections))
     settings["generate"].pop("more")
-    counts = [[ask.n for ask in roles.values()] for roles in asks]
+    counts = [[request.n for request in roles.values()] for roles in requests]
     templates = [_template(role, recipe).name for role in ROLES]
     source = manifests.stage_key(recipe.output, PROBLEMS)
     return key_of(GENERATE.folder, GENERATE.version, settings, counts, templates, source)
 
 
-def _pay(asks: list[dict[str, Ask]], recipe: Recipe, console: Console) -> bool:
+def _pay(requests: list[dict[str, Request]], recipe: Recipe, console: Console) -> bool:
     """Have all samples in the cache; whether there are as many as wanted."""
-    if asks and _start_alike(asks[0]):
+    if requests and _start_alike(requests[0]):
         console.print(
             "generate: the prompts for solutions and for tests start with the same word: a small "
             "model may write the one for the other",
@@ -182,9 +182,9 @@ def _pay(asks: list[dict[str, Ask]], recipe: Recipe, console: Console) -> bool:
     models = {role: _settings(role, recipe) for role in ROLES}
     two = models["solutions"] != models["tests"]
     # Two models are asked one after the other: a budget that ends must leave problems with both.
-    size = _AT_A_TIME if two and any(one.budget for one in models.values()) else len(asks)
+    size = _AT_A_TIME if two and any(one.budget for one in models.values()) else len(requests)
     whole = True
-    for part in (asks[n : n + size] for n in range(0, len(asks), size)):
+    for part in (requests[n : n + size] for n in range(0, len(requests), size)):
         for settings, some in _by_model(part, models):
             with Watching(console, "generate") as watch:
                 for _ in sample(some, settings, recipe.output / CACHE, watch):
@@ -196,16 +196,16 @@ def _pay(asks: list[dict[str, Ask]], recipe: Recipe, console: Console) -> bool:
 
 
 def _by_model(
-    asks: list[dict[str, Ask]], models: dict[str, Sampling]
-) -> list[tuple[Sampling, list[Ask]]]:
+    requests: list[dict[str, Request]], models: dict[str, Sampling]
+) -> list[tuple[Sampling, list[Request]]]:
     """What each model is asked; problem by problem where one writes solutions and tests."""
     if models["solutions"] == models["tests"]:
-        return [(models["tests"], [roles[role] for roles in asks for role in ROLES])]
-    return [(models[role], [roles[role] for roles in asks]) for role in ROLES]
+        return [(models["tests"], [roles[role] for roles in requests for role in ROLES])]
+    return [(models[role], [roles[role] for roles in requests]) for role in ROLES]
 
 
-def _start_alike(asks: dict[str, Ask]) -> bool:
-    prompts = (ask.prompt for ask in asks.values())
+def _start_alike(requests: dict[str, Request]) -> bool:
+    prompts = (request.prompt for request in requests.values())
     texts = [one if isinstance(one, str) else one[0]["content"] for one in prompts]
     return len({text.split(maxsplit=1)[0] for text in texts}) < len(texts)
 
@@ -259,8 +259,10 @@ def _shard_rows(recipe: Recipe, index: int) -> list[tuple[Row, dict[str, list[Sa
     with Cache(recipe.output / CACHE, read_only=True) as cache:
         found = []
         for row in rows[start : start + recipe.shard_size]:
-            asks = _asks(row, recipe, raised(recipe.generate.more))
-            samples = {role: cache.samples(asks[role], _settings(role, recipe)) for role in ROLES}
+            requests = _requests(row, recipe, raised(recipe.generate.more))
+            samples = {
+                role: cache.samples(requests[role], _settings(role, recipe)) for role in ROLES
+            }
             found.append((row, samples))
         return found
 

@@ -25,7 +25,7 @@ from codedpo_plugin.recipe import Recipe, Sampling
 from codedpo_plugin.run_folder import manifests
 from codedpo_plugin.run_folder.candidates import read_file
 from codedpo_plugin.run_folder.shards import Row, key_of
-from codedpo_plugin.sampling import CACHE, Ask, Sample, sample
+from codedpo_plugin.sampling import CACHE, Request, Sample, sample
 from codedpo_plugin.sampling.progress import Watching
 from codedpo_plugin.stages import PROBLEMS, SEEDS
 from codedpo_plugin.synthesis import benchmark_problems, decontamination, prompts
@@ -122,37 +122,37 @@ def _made(recipe: Recipe, console: Console) -> tuple[Iterator[Row | str], bool]:
     rows = manifests.read(recipe.output, SEEDS)
     for_concepts = prompts.load(recipe.problems.concepts, "code")
     for_problem = prompts.load(recipe.problems.problem, "concepts")
-    asks = [
-        _ask(row["seed_id"], "concepts", for_concepts.fill(code=row["code"]), 1) for row in rows
+    requests = [
+        _request(row["seed_id"], "concepts", for_concepts.fill(code=row["code"]), 1) for row in rows
     ]
-    concepts, few = _collect(asks, settings, recipe, console, "concepts")
+    concepts, few = _collect(requests, settings, recipe, console, "concepts")
     found = {
         row["seed_id"]: without_thought(samples[0].text).strip()
         for row in rows
         if (samples := concepts[row["seed_id"]])
     }
-    asks = [
-        _ask(seed_id, "problem", for_problem.fill(concepts=text), recipe.problems.per_seed)
+    requests = [
+        _request(seed_id, "problem", for_problem.fill(concepts=text), recipe.problems.per_seed)
         for seed_id, text in found.items()
         if text
     ]
-    written, fewer = _collect(asks, settings, recipe, console, "problems")
+    written, fewer = _collect(requests, settings, recipe, console, "problems")
     about = {"templates": [for_concepts.name, for_problem.name], "model": settings.model}
     return _problems(rows, found, written, about), few or fewer
 
 
-def _ask(key: str, role: str, text: str, n: int) -> Ask:
-    return Ask(key, role, [{"role": "user", "content": text.strip()}], n)
+def _request(key: str, role: str, text: str, n: int) -> Request:
+    return Request(key, role, [{"role": "user", "content": text.strip()}], n)
 
 
 def _collect(
-    asks: list[Ask], settings: Sampling, recipe: Recipe, console: Console, label: str
+    requests: list[Request], settings: Sampling, recipe: Recipe, console: Console, label: str
 ) -> tuple[dict[str, list[Sample]], bool]:
     """Samples by key, and whether there are fewer than were asked for."""
     with Watching(console, label) as watch:
         found = {
-            ask.key: samples
-            for ask, samples in sample(asks, settings, recipe.output / CACHE, watch)
+            request.key: samples
+            for request, samples in sample(requests, settings, recipe.output / CACHE, watch)
         }
         return found, bool(watch.usage.failed)
 

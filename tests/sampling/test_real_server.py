@@ -27,7 +27,7 @@ from codedpo_plugin import pipeline
 from codedpo_plugin.recipe import Sampling, Seeds
 from codedpo_plugin.run_folder import manifests
 from codedpo_plugin.run_folder.shards import read_rows
-from codedpo_plugin.sampling import CACHE, Ask, Cache, sample
+from codedpo_plugin.sampling import CACHE, Cache, Request, sample
 from codedpo_plugin.stages import GENERATE, PROBLEMS
 from codedpo_plugin.synthesis import prompts
 from codedpo_plugin.synthesis.seeds import find_seeds
@@ -132,8 +132,8 @@ def test_in_process_the_same_model_writes_the_same_texts(tmp_path: Path, model: 
     template = prompts.load("solution-v1", "prompt")
     known = {fenced(code) for exercise in EXERCISES for code in exercise.solutions}
     texts = [template.fill(prompt=exercise.problem()).strip() for exercise in EXERCISES]
-    asks = [Ask(text, "x", [{"role": "user", "content": text}], 20) for text in texts]
+    requests = [Request(text, "x", [{"role": "user", "content": text}], 20) for text in texts]
     started = time.monotonic()
-    found = [one.text in known for _, some in sample(asks, how, tmp_path / "c") for one in some]
+    found = [one.text in known for _, some in sample(requests, how, tmp_path / "c") for one in some]
     print(f"{len(found)} samples in {time.monotonic() - started:.1f} s")
     assert sum(found) > 0.8 * len(found) == 0.8 * 20 * len(EXERCISES)

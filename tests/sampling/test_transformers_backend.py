@@ -9,7 +9,7 @@ pytest.importorskip("transformers", reason="pip install 'codedpo[train]'")
 
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Sampling
-from codedpo_plugin.sampling import Ask, Sample, Usage, sample
+from codedpo_plugin.sampling import Request, Sample, Usage, sample
 from helpers.trained_model import make_tokenizer
 
 PROMPTS = ["def add(a, b):", "x", "assert f(1) == 2\nassert f(2) == 3", "return"]
@@ -39,7 +39,8 @@ def collect(
 ) -> dict[str, list[Sample]]:
     how = Sampling(**({"backend": "transformers", "model": str(model), "max_tokens": 12} | changes))
     return {
-        ask.prompt: some for ask, some in sample([Ask(p, "x", p, n) for p in prompts], how, cache)
+        request.prompt: some
+        for request, some in sample([Request(p, "x", p, n) for p in prompts], how, cache)
     }  # type: ignore[misc]
 
 
@@ -83,20 +84,27 @@ def test_texts_end_at_their_end_and_at_stop_texts(model: Path, tmp_path: Path) -
 def test_a_prompt_without_room_costs_no_other(model: Path, tmp_path: Path) -> None:
     found: list[Usage] = []
     how = Sampling(backend="transformers", model=str(model), max_tokens=200)
-    asks = [Ask("long", "x", "a b c " * 100, 1), Ask("empty", "x", "", 1), Ask("good", "x", "x", 1)]
-    some = {ask.key: len(texts) for ask, texts in sample(asks, how, tmp_path / "c", found.append)}
+    requests = [
+        Request("long", "x", "a b c " * 100, 1),
+        Request("empty", "x", "", 1),
+        Request("good", "x", "x", 1),
+    ]
+    some = {
+        request.key: len(texts)
+        for request, texts in sample(requests, how, tmp_path / "c", found.append)
+    }
     assert some == {"long": 0, "empty": 0, "good": 1}
     assert found[-1].failed.total() == 2
 
 
 def test_chat_needs_a_template_and_a_model_has_to_be_there(model: Path, tmp_path: Path) -> None:
-    ask = Ask("a", "x", [{"role": "user", "content": "x"}], 1)
+    request = Request("a", "x", [{"role": "user", "content": "x"}], 1)
     with pytest.raises(InputError, match="no chat template; ask with plain text"):
-        list(sample([ask], Sampling(backend="transformers", model=str(model)), tmp_path / "c"))
+        list(sample([request], Sampling(backend="transformers", model=str(model)), tmp_path / "c"))
     with pytest.raises(InputError, match=r"sampling.model: .*/gone"):
         list(
             sample(
-                [ask],
+                [request],
                 Sampling(backend="transformers", model=str(tmp_path / "gone")),
                 tmp_path / "c",
             )
@@ -105,6 +113,6 @@ def test_chat_needs_a_template_and_a_model_has_to_be_there(model: Path, tmp_path
 
 def test_a_model_trained_again_in_its_folder_is_another(model: Path, tmp_path: Path) -> None:
     how = Sampling(backend="transformers", model=str(model))
-    before = Ask("a", "x", "x", 1).request(how)
+    before = Request("a", "x", "x", 1).fingerprint(how)
     (model / "config.json").touch()
-    assert Ask("a", "x", "x", 1).request(how) != before
+    assert Request("a", "x", "x", 1).fingerprint(how) != before

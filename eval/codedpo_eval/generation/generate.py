@@ -12,7 +12,7 @@ from codedpo_eval.generation import samples
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Sampling
 from codedpo_plugin.run_folder.shards import Row, key_of, replacing
-from codedpo_plugin.sampling import Ask, Sample, sample
+from codedpo_plugin.sampling import Request, Sample, sample
 from codedpo_plugin.sampling.progress import Watching
 
 FILE = "generation.json"
@@ -39,11 +39,11 @@ def generate(
     asked = {task.task_id: kind.ask(task, style) for task in benchmark.tasks}
     stops = next(iter(asked.values()))[1]
     settings = settings.model_copy(update={"stop": [*dict.fromkeys([*settings.stop, *stops])]})
-    asks = [Ask(task_id, style, prompt, n) for task_id, (prompt, _) in asked.items()]
+    requests = [Request(task_id, style, prompt, n) for task_id, (prompt, _) in asked.items()]
     answers: dict[str, list[Sample]] = {}
     with Watching(console, "generate") as watch:
-        for ask, found in sample(asks, settings, out / CACHE, watch):
-            answers[ask.key] = found
+        for request, found in sample(requests, settings, out / CACHE, watch):
+            answers[request.key] = found
     rows = [
         _row(task, number, asked[task.task_id][0], answer, kind, style)
         for task in benchmark.tasks
