@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # what drives a sandbox stays small
 
 OUTCOMES = {
     "passed": "the test held",
-    "failed": "the claim was false, or an AssertionError was raised",
+    "failed": "the assertion was false, or an AssertionError was raised",
     "error": "any other exception, SystemExit and SyntaxError among them",
     "timeout": "used its CPU time, or waited for too long",
     "memory": "ran out of its memory",
@@ -125,7 +125,7 @@ def execute_problem(
         "outcomes": [[verdict.outcome for verdict in line] for line in grid],
         "returned": [[verdict.returned for verdict in line] for line in grid],
         "errors": [[verdict.error for verdict in line] for line in grid],
-        "sealed": [tests[source].sealed for source in row["tests"]],
+        "sealed": [tests[source].judged_outside for source in row["tests"]],
         "cpu_seconds": sum(v.seconds for line in matrix.values() for v in line.values()),
     }
 
@@ -180,8 +180,8 @@ def _hear_messages(
     sandbox: Sandbox,
     seconds: float,
 ) -> None:
-    """Where a claim is false and the test's message may raise, let Python tell: the whole test is
-    run, and what it raises instead of AssertionError is the outcome.
+    """Where an assertion is false and the test's message may raise, run the whole test: what it
+    raises instead of AssertionError is the outcome.
     """
     failed = [n for n in some if tests[n].message and line[n].outcome == "failed"]
     snippets: list[Cell] = [{"snippet": tests[n].source} for n in failed]
@@ -248,7 +248,7 @@ class _Judge:
         """The outcome of a cell, given what its leaf sent or how it ended."""
         if reply.record is None:
             return Verdict(reply.outcome, reply.seconds, reply.error)
-        if not test.sealed:
+        if not test.judged_outside:
             good = reply.record.get("done") is True
             return Verdict("passed" if good else "crashed", reply.seconds)
         values = reply.record.get("values", [])
@@ -268,8 +268,8 @@ class _Judge:
         except (ValueError, RecursionError) as error:
             return Verdict("error", error=f"{type(error).__name__}: {error}")
         if held is None:
-            claim = {"claim": test.claim, "values": values, "names": list(test.names)}
-            (reply,) = self.sandbox.run("", [claim])
+            assertion = {"assertion": test.assertion, "values": values, "names": list(test.names)}
+            (reply,) = self.sandbox.run("", [assertion])
             if reply.record is None:
                 return Verdict(reply.outcome, error=reply.error, returned=returned)
             held = reply.record.get("done") is True

@@ -85,7 +85,7 @@ def _probes(row: Row, per_test: int, most: int) -> dict[str, int]:
     found: dict[str, int] = {}
     for position, source in enumerate(row["tests"]):
         test = split_test(source, row["entry_point"])
-        if not test.sealed or len(test.calls) != 1:
+        if not test.judged_outside or len(test.calls) != 1:
             continue
         seen.add(test.calls[0])
         for call in probes_of(test.calls[0], per_test):

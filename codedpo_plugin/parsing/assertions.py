@@ -1,11 +1,11 @@
-"""Split a test into the call, which runs with the solution, and the claim, which does not.
+"""Split a test into the call, which runs with the solution, and the assertion, which does not.
 
-`assert f([1, 2]) == 3` becomes the call `f([1, 2])` and the claim `_r0 == 3`. The solution's
-process evaluates the call and sends back the value; the claim is judged elsewhere, on a genuine
-value. So the expected value never enters the process that runs the solution, which can neither
-read it nor declare itself right, and the returned value is known, for ranking by agreement.
+`assert f([1, 2]) == 3` becomes the call `f([1, 2])` and the assertion `_r0 == 3`. The process that
+runs the solution evaluates the call and returns the value; the assertion is evaluated in another
+process. The expected value therefore never enters the solution's process, which can neither read it
+nor report a pass by itself, and the returned value is known, for ranking by agreement.
 
-Tests of any other form run whole, in the solution's process, and are marked as not sealed.
+Tests of any other form run whole in the solution's process, and `Test.judged_outside` is false.
 """
 
 import ast
@@ -18,7 +18,7 @@ from typing import Any
 
 from codedpo_plugin.sandbox.encoding import decode, encode
 
-# Modules that a claim may use, if the solution (or test) has imported them under their own names.
+# Modules that an assertion may use, if the solution (or test) imports them under their own names.
 JUDGE_MODULES = ("collections", "datetime", "decimal", "fractions", "itertools", "math", "re")
 
 # Below these, a call might not be evaluated at all, or more than once.
@@ -37,24 +37,24 @@ class Test:
     source: str
     calls: tuple[str, ...] = ()
     """Expressions that call the entry point; empty where the test cannot be split."""
-    claim: str = ""
+    assertion: str = ""
     """An expression over `_r0`, `_r1`, ..., the values of the calls: true if the test passes."""
     names: tuple[str, ...] = ()
-    """Modules that the claim uses; the solution must have them too, else it is a NameError."""
+    """Modules that the assertion uses; the solution must have them too, else it is a NameError."""
     foreign: tuple[str, ...] = ()
-    """Other names that the claim uses. Mostly nobody defines them: the test is a NameError. Where
-    the solution does, the test must be run whole."""
+    """Other names that the assertion uses. Usually nothing defines them, and the test is a
+    NameError. Where the solution defines them, the test must be run whole."""
     holds: Callable[[Any], bool] | None = field(default=None, repr=False, compare=False)
-    """The claim as a function, where it is as simple as `_r0 == literal`."""
+    """The assertion as a function, where it is as simple as `_r0 == literal`."""
     expected: str | None = field(default=None, repr=False, compare=False)
-    """An encoded value that makes the claim true, where it is `_r0 == literal`."""
+    """An encoded value that makes the assertion true, where it is `_r0 == literal`."""
     message: bool = False
-    """Whether the test has a message that could raise: Python evaluates it when the claim fails."""
+    """Whether the message could raise: Python evaluates it when the assertion is false."""
 
     __test__ = False  # not a test class of pytest
 
     @property
-    def sealed(self) -> bool:
+    def judged_outside(self) -> bool:
         """Whether the verdict is given outside the process that ran the solution."""
         return bool(self.calls) and not self.foreign
 
@@ -72,29 +72,33 @@ def split_test(source: str, entry_point: str | None) -> Test:
         if common := _common(source, body[0].test, entry_point, message):
             return common
         splitter = _Splitter(entry_point)
-        claim = splitter.visit(body[0].test)
-        names = splitter.claim_names(claim)
+        assertion = splitter.visit(body[0].test)
+        names = splitter.assertion_names(assertion)
         if splitter.conditional or names is None:
             return whole
         modules = tuple(sorted(names.intersection(JUDGE_MODULES)))
         foreign = tuple(sorted(names.difference(JUDGE_MODULES)))
-        if (foreign and _may_skip(claim)) or not (splitter.calls or foreign):
+        if (foreign and _may_skip(assertion)) or not (splitter.calls or foreign):
             return whole
         calls = tuple(splitter.calls)
-        holds = _simple(claim)
-        return Test(source, calls, ast.unparse(claim), modules, foreign, holds, None, message)
+        holds = _simple(assertion)
+        return Test(source, calls, ast.unparse(assertion), modules, foreign, holds, None, message)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return whole
 
 
-def _common(source: str, claim: ast.expr, entry_point: str, message: bool) -> Test | None:
+def _common(source: str, assertion: ast.expr, entry_point: str, message: bool) -> Test | None:
     """A test of the commonest form, `assert f(...) == literal` on a line, split without a walk."""
-    if not isinstance(claim, ast.Compare) or not isinstance(claim.left, ast.Call):
+    if not isinstance(assertion, ast.Compare) or not isinstance(assertion.left, ast.Call):
         return None
-    call, value, compare = claim.left, claim.comparators[0], _COMPARISONS.get(type(claim.ops[0]))
+    call, value, compare = (
+        assertion.left,
+        assertion.comparators[0],
+        _COMPARISONS.get(type(assertion.ops[0])),
+    )
     named = isinstance(call.func, ast.Name) and call.func.id == entry_point
     plain = source.isascii() and source.count(entry_point) == 1 and not _UNUSUAL.search(source)
-    if not (named and plain and compare in (operator.eq, operator.ne) and len(claim.ops) == 1):
+    if not (named and plain and compare in (operator.eq, operator.ne) and len(assertion.ops) == 1):
         return None
     try:
         literal = ast.literal_eval(value)
@@ -105,7 +109,7 @@ def _common(source: str, claim: ast.expr, entry_point: str, message: bool) -> Te
     return Test(
         source,
         calls=(source[call.col_offset : call.end_col_offset],),
-        claim=f"_r0 {symbol} {source[value.col_offset : value.end_col_offset]}",
+        assertion=f"_r0 {symbol} {source[value.col_offset : value.end_col_offset]}",
         holds=lambda returned: bool(compare(returned, literal)),
         expected=text if text and "NaN" not in text and '{"object"' not in text else None,
         message=message,
@@ -113,8 +117,9 @@ def _common(source: str, claim: ast.expr, entry_point: str, message: bool) -> Te
 
 
 def judge_here(test: Test, value: str) -> bool | None:
-    """Whether an encoded value makes a simple claim true; None for any other claim, and for a value
-    so long that comparing it should have a time limit.
+    """Whether an encoded value makes a simple assertion true.
+
+    None for any other assertion, and for a value so long that comparing it needs a time limit.
 
     Raises:
         ValueError: the value is not one that `encode` makes, or cannot be compared.
@@ -182,35 +187,43 @@ class _Splitter(ast.NodeTransformer):
         self.conditional |= unsure and len(self.calls) > before
         return node
 
-    def claim_names(self, claim: ast.expr) -> set[str] | None:
-        """Names that the claim needs, but for builtins; None where they cannot be told."""
+    def assertion_names(self, assertion: ast.expr) -> set[str] | None:
+        """Names that the assertion needs, but for builtins; None where they cannot be told."""
         bound = {f"_r{n}" for n in range(len(self.calls))}
         bound |= {
             node.id
-            for node in ast.walk(claim)
+            for node in ast.walk(assertion)
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
         }
-        used = {node.id for node in ast.walk(claim) if isinstance(node, ast.Name)} - bound
+        used = {node.id for node in ast.walk(assertion) if isinstance(node, ast.Name)} - bound
         outside = {name for name in used if not hasattr(builtins, name)}
-        lambdas = any(isinstance(node, ast.Lambda | ast.NamedExpr) for node in ast.walk(claim))
+        lambdas = any(isinstance(node, ast.Lambda | ast.NamedExpr) for node in ast.walk(assertion))
         return None if lambdas or self.entry_point in used else outside
 
 
-def _may_skip(claim: ast.expr) -> bool:
-    """Whether a name in the claim might not be evaluated."""
-    chained = any(isinstance(node, ast.Compare) and len(node.ops) > 1 for node in ast.walk(claim))
-    return chained or any(isinstance(node, (*_CONDITIONAL, ast.BoolOp)) for node in ast.walk(claim))
+def _may_skip(assertion: ast.expr) -> bool:
+    """Whether a name in the assertion might not be evaluated."""
+    chained = any(
+        isinstance(node, ast.Compare) and len(node.ops) > 1 for node in ast.walk(assertion)
+    )
+    return chained or any(
+        isinstance(node, (*_CONDITIONAL, ast.BoolOp)) for node in ast.walk(assertion)
+    )
 
 
-def _simple(claim: ast.expr) -> Callable[[Any], bool] | None:
-    """The claim as a function of the value: `_r0`, `not _r0`, or compared with a literal."""
-    if isinstance(claim, ast.UnaryOp) and isinstance(claim.op, ast.Not):
-        return operator.not_ if _is_value(claim.operand) else None
-    if _is_value(claim):
+def _simple(assertion: ast.expr) -> Callable[[Any], bool] | None:
+    """The assertion as a function of the value: `_r0`, `not _r0`, or compared with a literal."""
+    if isinstance(assertion, ast.UnaryOp) and isinstance(assertion.op, ast.Not):
+        return operator.not_ if _is_value(assertion.operand) else None
+    if _is_value(assertion):
         return bool
-    if not isinstance(claim, ast.Compare) or len(claim.ops) != 1:
+    if not isinstance(assertion, ast.Compare) or len(assertion.ops) != 1:
         return None
-    left, right, compare = claim.left, claim.comparators[0], _COMPARISONS.get(type(claim.ops[0]))
+    left, right, compare = (
+        assertion.left,
+        assertion.comparators[0],
+        _COMPARISONS.get(type(assertion.ops[0])),
+    )
     if _is_value(right) and compare is operator.eq:
         left, right = right, left
     if not _is_value(left) or compare is None:

@@ -22,7 +22,7 @@ _RECURSION_LIMIT = sys.getrecursionlimit()
 VALUES = b"v"  # encoded values, a line each
 DONE = b"d"
 FALSE = b"f"
-WHOLE = b"w"  # the claim's names are there: the test has to be run whole
+WHOLE = b"w"  # the assertion's names are there: the test has to be run whole
 ERROR = b"e"  # the error's type, and its message on the lines after
 
 
@@ -30,10 +30,10 @@ class Cell:
     """What is run after a solution, compiled.
 
     `request` has one of: `calls` (expressions; with `names` that must exist, and `foreign` ones:
-    where these exist too, the claim cannot be judged elsewhere), `snippet` (source), `claim` (an
-    expression, with `values`: encoded values for `_r0`, `_r1`, ... and `names`), or `arguments`
-    (marshalled, for one call of the function called `function`; with `digest`, a hash of what it
-    returns is sent: for values that are too large).
+    where these exist too, the assertion cannot be judged elsewhere), `snippet` (source),
+    `assertion` (an expression, with `values`: encoded values for `_r0`, `_r1`, ... and `names`), or
+    `arguments` (marshalled, for one call of the function called `function`; with `digest`, a hash
+    of what it returns is sent: for values that are too large).
     """
 
     def __init__(self, request: dict[str, Any]) -> None:
@@ -41,7 +41,7 @@ class Cell:
         self.names = request.get("names", ())
         self.foreign = request.get("foreign", ())
         self.values = request.get("values", ())
-        self.claim = _compiled(request["claim"], "eval") if "claim" in request else None
+        self.assertion = _compiled(request["assertion"], "eval") if "assertion" in request else None
         self.snippet = _compiled(request["snippet"], "exec") if "snippet" in request else None
         self.binds: frozenset[str] = frozenset()
         """Names to remove after the snippet, so that others can follow it in this leaf."""
@@ -110,12 +110,12 @@ def run(cell: Cell, namespace: dict[str, Any]) -> bytes:
         if cell.foreign:
             return WHOLE
         return values_record(values)
-    if cell.claim:
+    if cell.assertion:
         for number, text in enumerate(cell.values):
             namespace[f"_r{number}"] = encoding.decode(text)
         for name in cell.names:
             namespace[name] = __import__(name)
-        return DONE if eval(_checked(cell.claim), namespace) else FALSE
+        return DONE if eval(_checked(cell.assertion), namespace) else FALSE
     try:
         exec(_checked(cell.snippet), namespace)
     finally:

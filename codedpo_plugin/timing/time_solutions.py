@@ -207,7 +207,7 @@ def _calls(row: Row, credible: list[int]) -> list[str]:
     entry_point = row["entry_point"]
     for index in telling_tests(row, credible):
         test = split_test(row["tests"][index], entry_point)
-        if test.sealed:
+        if test.judged_outside:
             calls.update(dict.fromkeys(test.calls))
         elif not entry_point or entry_point in test.source:
             calls[test.source] = None

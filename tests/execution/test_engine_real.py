@@ -44,7 +44,7 @@ def outcome(sandbox: Sandbox, row: dict[str, Any]) -> str:
 
 
 def raised_by_message(test: str) -> str:
-    """A false claim is `failed` whatever its message; Python evaluates that first, and it may raise."""
+    """A false assertion is `failed`, unless its message, which Python evaluates first, raises."""
     message = ast.parse(test).body[0].msg if test.startswith("assert") else None
     return "error" if message else "failed"
 

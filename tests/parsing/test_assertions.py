@@ -1,4 +1,4 @@
-"""Splitting tests into call and claim."""
+"""Splitting tests into call and assertion."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from codedpo_plugin.sandbox.encoding import encode
 
 
 @pytest.mark.parametrize(
-    ("source", "calls", "claim"),
+    ("source", "calls", "assertion"),
     [
         ("assert f([1]) == 3", ("f([1])",), "_r0 == 3"),
         ("assert 3 == f([1]), 'why'", ("f([1])",), "3 == _r0"),
@@ -22,9 +22,9 @@ from codedpo_plugin.sandbox.encoding import encode
         ),
     ],
 )
-def test_splits_call_from_claim(source: str, calls: tuple[str, ...], claim: str) -> None:
+def test_splits_call_from_assertion(source: str, calls: tuple[str, ...], assertion: str) -> None:
     test = split_test(source, "f")
-    assert (test.calls, test.claim) == (calls, claim)
+    assert (test.calls, test.assertion) == (calls, assertion)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_splits_call_from_claim(source: str, calls: tuple[str, ...], claim: str)
     ],
 )
 def test_keeps_whole_what_cannot_be_split_safely(source: str) -> None:
-    assert not split_test(source, "f").sealed
+    assert not split_test(source, "f").judged_outside
 
 
 def test_modules_a_claim_needs_are_named() -> None:

@@ -169,7 +169,7 @@ def test_sharing_a_process_changes_no_verdict(sandbox: Sandbox) -> None:
     ]
 
 
-def test_claims_are_judged_where_the_solution_is_not(sandbox: Sandbox) -> None:
+def test_assertions_are_judged_where_the_solution_is_not(sandbox: Sandbox) -> None:
     spoiler = (
         "def sorted(x): return [2]\nimport builtins\nbuiltins.sorted = sorted\ndef f(x): return [9]"
     )
@@ -177,7 +177,7 @@ def test_claims_are_judged_where_the_solution_is_not(sandbox: Sandbox) -> None:
     assert outcome(sandbox, "def f(x): return [2]", "assert sorted(f(1)) == [2]") == "passed"
 
 
-def test_a_module_that_only_the_claim_uses_must_be_imported(sandbox: Sandbox) -> None:
+def test_a_module_that_only_the_assertion_uses_must_be_imported(sandbox: Sandbox) -> None:
     test = "assert math.isclose(f(1), 2.0)"
     assert outcome(sandbox, HONEST, test) == "error"
     assert outcome(sandbox, f"import math\n{HONEST}", test) == "passed"
@@ -216,7 +216,7 @@ def test_nothing_is_left_behind() -> None:
     assert not Path(f"/proc/{zygote}").exists()
 
 
-def test_a_claim_on_a_name_of_the_solution_is_judged_with_it(sandbox: Sandbox) -> None:
+def test_an_assertion_on_a_name_of_the_solution_is_judged_with_it(sandbox: Sandbox) -> None:
     test = "assert f(1) == LIMIT"
     assert outcome(sandbox, HONEST, test) == "error"
     assert outcome(sandbox, f"LIMIT = 2\n{HONEST}", test) == "passed"

@@ -85,7 +85,9 @@ def calls(task: Task) -> list[str]:
     row = task.row
     if not row.get("inputs"):
         tests = [split_test(test, task.entry_point) for test in row["tests"]]
-        return list(dict.fromkeys(call for test in tests if test.sealed for call in test.calls))
+        return list(
+            dict.fromkeys(call for test in tests if test.judged_outside for call in test.calls)
+        )
     return [one if isinstance(one, str) else call_of(task, one) for one in row["inputs"]]
 
 

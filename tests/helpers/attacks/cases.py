@@ -803,13 +803,13 @@ _BAD_TESTS = [
     }.items()),
     *(Case(f"test: {name}", LOSE, tests=(source,)) for name, source in {
         "exit of its own": "assert __import__('os')._exit(0)",
-        "exit in the claim": "assert f(1) == __import__('os')._exit(0)",
-        "hang in the claim": "assert f(1) == [0 for _ in iter(int, 1)]",
+        "exit in the assertion": "assert f(1) == __import__('os')._exit(0)",
+        "hang in the assertion": "assert f(1) == [0 for _ in iter(int, 1)]",
         "hang in the call": _HANG,
-        "memory in the claim": "assert f(1) == len('a' * 10**11)",
-        "power in the claim": "assert f(1) == 10 ** 10 ** 9",
+        "memory in the assertion": "assert f(1) == len('a' * 10**11)",
+        "power in the assertion": "assert f(1) == 10 ** 10 ** 9",
         "power in the call": "assert f(10 ** 10 ** 9) == 1",
-        "claim that raises": "assert f(1) == 1 / 0",
+        "assertion that raises": "assert f(1) == 1 / 0",
         "set of sets": "assert f(1) == {{1}, {2}}",
         "dict with a list as key": "assert f(1) == {[1]: 2}",
         "brackets": "assert f(" + "(" * 40_000 + ")" * 40_000 + ") == 1",
@@ -820,7 +820,7 @@ _BAD_TESTS = [
         "hexadecimal literal of 90,000 digits": "assert f(1) == 0x" + "f" * 90_000,
         "null byte": "assert f(1) == 1\0",
         "lone surrogate": "assert f(1) == '\ud800'",
-        "changes builtins in the claim": (
+        "changes builtins in the assertion": (
             "assert f(1) == __import__('builtins').__dict__.update(int=None)"
         ),
         "changes the solution": "f = lambda x: x\nassert f(1) == 2",

@@ -221,8 +221,8 @@ class _Task:
             return comparison_rules.agrees(rule, self.inputs[test], text, self.expected.texts[test])
         values = [text, self.expected.texts[test]]
         known = self.inputs[test] if rule.special else []
-        claim = f"agree({rule.special!r}, {rule.atol!r}, {known!r}, _r0, _r1)"
-        cell: Cell = {"claim": claim, "values": values}
+        assertion = f"agree({rule.special!r}, {rule.atol!r}, {known!r}, _r0, _r1)"
+        cell: Cell = {"assertion": assertion, "values": values}
         program = Path(comparison.__file__).read_text()
         (reply,) = self.sandbox.run_all([program], [cell], _COMPARING)[0]
         return reply.record is not None and reply.record.get("done") is True
