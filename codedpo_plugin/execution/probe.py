@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from codedpo_plugin.execution.execute import require, returned_text
 from codedpo_plugin.parsing.assertions import split_test
-from codedpo_plugin.parsing.input_mutation import probes_of
+from codedpo_plugin.parsing.input_mutation import mutated_calls
 from codedpo_plugin.parsing.programs import normalised
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.run_folder.shards import Row
@@ -88,7 +88,7 @@ def _probes(row: Row, per_test: int, most: int) -> dict[str, int]:
         if not test.judged_outside or len(test.calls) != 1:
             continue
         seen.add(test.calls[0])
-        for call in probes_of(test.calls[0], per_test):
+        for call in mutated_calls(test.calls[0], per_test):
             found.setdefault(call, position)
     fresh = [(call, position) for call, position in found.items() if call not in seen]
     return dict(fresh[:most])

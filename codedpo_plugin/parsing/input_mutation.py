@@ -1,8 +1,8 @@
-"""Probes: further inputs, made from those of the tests, on which solutions can agree or differ.
+"""Mutated inputs: further calls, made from those of the tests, on which solutions can differ.
 
-A probe has no expected value. It is a call like that of a test, with one argument changed a
-little: another item, one item less, the next number. Kinds of values stay what they were, signs
-and alphabets too, so that most probes are inputs the problem allows.
+A mutated call has no expected value. It is a test's call with one argument slightly changed: another
+item, one item fewer, the next number. Types, signs and alphabets are kept, so that most mutated
+inputs are inputs the problem allows.
 """
 
 import ast
@@ -11,13 +11,14 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-_TRIES = 8  # at a change that differs from the call and from the probes before it
-_MAX_CHARS = 2000  # of a probe
+_TRIES = 8  # attempts per mutated call to find one that differs from all before it
+_MAX_CHARS = 2000  # of a mutated call
 
 
-def probes_of(call: str, count: int) -> list[str]:
-    """Up to `count` probes of a call, the same for the same call; none for one of other than
-    literal arguments.
+def mutated_calls(call: str, count: int) -> list[str]:
+    """Up to `count` calls that differ from `call` in one argument; none unless all are literals.
+
+    The same call always gives the same mutated calls.
     """
     try:
         tree = ast.parse(call, mode="eval").body
@@ -51,13 +52,13 @@ def _with_one_changed(tree: ast.Call, values: list[Any], chance: random.Random) 
 
 
 def _changed(value: Any, chance: random.Random) -> Any:
-    """Another value of the same kind; None and what has nothing to change stay as they are."""
+    """Another value of the same type; None, and values with nothing to change, are returned as is."""
     change = _CHANGES.get(type(value))
     return change(value, chance) if change else value
 
 
 def _number(value: Any, chance: random.Random) -> Any:
-    """A neighbour, or about the double or half; positive numbers stay positive."""
+    """A neighbour, or about twice or half as much; positive numbers stay positive."""
     other = chance.choice([value + 1, value - 1, value * 2, value + 2, value // 2, value * 3 + 1])
     return type(value)(other) if (other > 0) == (value > 0) else value + 1
 
@@ -71,7 +72,7 @@ def _list(value: list[Any], chance: random.Random) -> list[Any]:
 
 
 def _tuple(value: tuple[Any, ...], chance: random.Random) -> tuple[Any, ...]:
-    """Of the same length: that of a tuple often has a meaning."""
+    """Of the same length, which often has a meaning for tuples."""
     if not value:
         return value
     which = chance.randrange(len(value))
@@ -94,7 +95,7 @@ def _dict(value: dict[Any, Any], chance: random.Random) -> dict[Any, Any]:
 def _sequence(
     items: list[Any], chance: random.Random, change: Callable[[Any, random.Random], Any]
 ) -> list[Any]:
-    """One item less, twice, changed, or swapped with another."""
+    """One item removed, duplicated, changed, or swapped with another."""
     if not items:
         return items
     which = chance.randrange(len(items))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from codedpo_plugin.execution.execute import execute_problem
 from codedpo_plugin.parsing.extraction import parsed
-from codedpo_plugin.parsing.input_mutation import probes_of
+from codedpo_plugin.parsing.input_mutation import mutated_calls
 from codedpo_plugin.parsing.programs import normalised
 from codedpo_plugin.parsing.snippets import is_call
 from codedpo_plugin.run_folder.shards import Row
@@ -171,7 +171,7 @@ def further_calls(problem: Problem) -> list[str]:
     calls = list(dict.fromkeys(calls))[:_FURTHER]
     each = -(-_FURTHER // max(1, len(calls)))
     found = [bold for call in calls for bold in _bold(call)]
-    found += [probe for call in calls for probe in probes_of(call, each)]
+    found += [mutated for call in calls for mutated in mutated_calls(call, each)]
     return [call for call in dict.fromkeys(found) if call not in calls]
 
 

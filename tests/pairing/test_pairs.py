@@ -19,7 +19,6 @@ from codedpo_plugin.pairing.more_samples import (
     write_more,
 )
 from codedpo_plugin.pairing.selection import SELECTIONS, UNSURE, Problem
-from codedpo_plugin.parsing.input_mutation import probes_of
 from codedpo_plugin.rank_eval import evaluate, report
 from codedpo_plugin.ranking.credible_tests import telling_tests
 from codedpo_plugin.ranking.rankers import NO_VALUE, NOT_RUN, RANKERS, REFUSED, PassMatrix
@@ -181,27 +180,6 @@ def test_tests_that_even_wrong_solutions_pass_are_not_timed():
     row = {"outcomes": [["passed", "passed", "failed"], ["passed", "failed", "failed"]]}
     assert telling_tests(row, [0, 1]) == [1]
     assert telling_tests(row, [0]) == [0]
-
-
-@pytest.mark.parametrize(
-    "call", ["f([3, 1, 2], 'abc', k=4)", "f({'a': 1}, (2, 3.5), {1, 2})", "f(True, -3, None)"]
-)
-def test_probes_keep_kinds_and_differ(call):
-    probes = probes_of(call, 4)
-    assert len(probes) == len({call, *probes}) - 1 == 4
-    assert probes == probes_of(call, 4)
-    kinds = [[type(value) for value in arguments(text)] for text in (call, *probes)]
-    assert all(kind == kinds[0] for kind in kinds)
-
-
-def arguments(call):
-    """The values that a call passes."""
-    return list(eval(call, {"f": lambda *a, **k: [*a, *k.values()]}))
-
-
-@pytest.mark.parametrize("call", ["f()", "f(x)", "f(open('y'))", "f(", "f([])", "1 + 1"])
-def test_what_has_no_literal_arguments_has_no_probes(call):
-    assert probes_of(call, 3) == []
 
 
 def test_probes_are_run_and_known_by_value_or_error(tmp_path: Path) -> None:
