@@ -2,9 +2,9 @@
 
     python recipes/tiny/ablations.py runs/tiny/ablations --seeds 3
 
-Every seed is a base model of its own, which samples and is executed once; a variant differs in how
-its pairs are chosen, or in how it is trained on them. What is finished is kept: run it again to go
-on. At the end it writes docs/experiments.md and docs/experiments.png.
+Each seed is one base model, whose samples are made and executed once. Variants differ in how pairs
+are selected or in how the model is trained on them. Finished work is kept: run the command again to
+resume. At the end it writes docs/experiments.md and docs/experiments.png.
 """
 
 import argparse
@@ -58,12 +58,12 @@ class Variant:
     """One way from the samples of a base model to a trained model."""
 
     build: tuple[str, ...] = ()
-    """Settings of the build; those of build.yaml hold for the rest."""
+    """Settings of the build, over those of build.yaml."""
     method: str = "dpo"
     train: tuple[str, ...] = ()
-    """Settings of the training; those of recipes/trl/METHOD.yaml and train.yaml for the rest."""
+    """Settings of the training, over those of recipes/trl/METHOD.yaml and train.yaml."""
     share: float = 1.0
-    """Of the exercises with pairs, how many are trained on."""
+    """Share of the exercises with pairs that are trained on."""
     solutions: int = 15
     tests: int = 15
     speed: bool = False
@@ -108,7 +108,7 @@ GROUPS: dict[str, dict[str, Variant]] = {
 
 
 def variants() -> Iterator[Variant]:
-    """Each once; the default first, and others that take long last."""
+    """Each variant once: the default first, slow ones last."""
     found = dict.fromkeys(one for group in GROUPS.values() for one in group.values())
     yield from sorted(found, key=lambda one: (one != DEFAULT, one.speed))
 
@@ -117,7 +117,7 @@ def variants() -> Iterator[Variant]:
 
 
 class Seed:
-    """A base model, its samples, and what variants make of them."""
+    """A base model, its samples, and the results of all variants on them."""
 
     def __init__(self, folder: Path, data: Path, seed: int) -> None:
         self.folder, self.data, self.base = (
@@ -141,7 +141,7 @@ class Seed:
         return load_recipe(HERE / "build.yaml", [*fixed, f"output={output}", *settings])
 
     def result(self, variant: Variant | None) -> Row:
-        """What a variant comes to (None: the base model), made or kept."""
+        """Result of a variant (None: the base model): computed, or read if it exists."""
         folder = self.folder / ("before" if variant is None else _name(variant))
         file = folder / "result.json"
         if not file.exists():
@@ -156,9 +156,9 @@ class Seed:
         return found
 
     def made(self, variant: Variant, folder: Path, keep: bool = False) -> Row:
-        """Pairs, training and evaluation of a variant; `keep`s the model, if asked."""
+        """Pairs, training and evaluation of a variant; the model is deleted unless `keep`."""
         dataset = self._dataset(variant, folder)
-        if dataset is None:  # nothing to learn from: the model stays what it was
+        if dataset is None:  # nothing to learn from: the model stays as it is
             return self.result(None) | {"pairs": 0, "right": []}
         train(variant, self.base, dataset, folder / "model")
         found = self._solved(folder / "model", folder)
@@ -171,7 +171,7 @@ class Seed:
         return found
 
     def _dataset(self, variant: Variant, folder: Path) -> Path | None:
-        """Pairs of a variant, if any; executions are those of the seed, where they are the same."""
+        """Dataset of a variant, None without pairs; reuses the seed's executions if they apply."""
         file = stages.GENERATE.path(self.shared)
         whole = (variant.solutions, variant.tests) == (15, 15)
         if not whole:
@@ -208,7 +208,7 @@ class Seed:
         return {"solved": [count / SAMPLES for count in right.values()]}
 
     def _speedup(self, folder: Path) -> Row:
-        """Of the right programs, over those of the base model."""
+        """Speedup of the right programs over the base model's."""
         benchmark = load(str(self.data / "heldout.jsonl"))
         protocol = speedup.Protocol(runs=1, rounds=10, programs=4, inputs=6)
         before = self.folder / "before"
@@ -224,7 +224,7 @@ class Seed:
         }
 
     def _right(self, variant: Variant, dataset: Path) -> list[bool]:
-        """Whether chosen is right and rejected wrong, of every correctness pair."""
+        """For each correctness pair, whether chosen is right and rejected is wrong."""
         found = []
         for line in (dataset / "correctness" / "train.jsonl").read_text().splitlines():
             pair = json.loads(line)
@@ -234,7 +234,7 @@ class Seed:
 
     @functools.cached_property
     def truth(self) -> dict[str, list[bool]]:
-        """Which of the seed's samples are right, by the exercises' own tests."""
+        """For each exercise, which of the seed's samples pass the reference tests."""
         exercises = {one.task_id: one for one in world.exercises("train")}
         found = {}
         with Sandbox() as sandbox:
@@ -246,7 +246,7 @@ class Seed:
 
 
 def make(recipe: Recipe, *names: str) -> None:
-    """Run stages here: starting workers takes longer than so few problems do."""
+    """Run stages in this process: for so few problems, starting workers would take longer."""
     candidates.ingest(recipe)
     for name in names:
         stage = stages.STAGES[name]
@@ -255,7 +255,7 @@ def make(recipe: Recipe, *names: str) -> None:
 
 
 def _name(variant: Variant) -> str:
-    """A folder name that says what the variant is."""
+    """A folder name that describes the variant."""
     text = repr(variant)
     kept = [c if c.isalnum() or c in "=._" else "-" for c in text.removeprefix("Variant")]
     return "".join(kept).strip("-").replace("--", "-")[:200]
@@ -293,7 +293,7 @@ def train(variant: Variant, base: Path, dataset: Path, out: Path) -> None:
     import datasets
 
     shutil.rmtree(out, ignore_errors=True)
-    # Its cache takes folders of one name and one list of files for the same dataset.
+    # The cache of `datasets` identifies a folder by its name and file list only.
     datasets.config.HF_DATASETS_CACHE = out / "cache"
     names = {"model_name_or_path": base, "dataset_name": dataset, "output_dir": out}
     settings = [f"{name}={value}" for name, value in names.items()]
@@ -326,7 +326,7 @@ def summarise(
                 continue
             results = [seed.result(variant) for seed in seeds]
             found.setdefault(group, {})[name] = _figures(results, base)
-    # A variant alone compares with nothing.
+    # A group with a single variant compares nothing.
     return base, {group: members for group, members in found.items() if len(members) > 1}
 
 
@@ -357,7 +357,7 @@ def _over_seeds(logs: list[np.ndarray]) -> Interval:
 
 
 def page(base: np.ndarray, found: dict[str, dict[str, Row]]) -> str:
-    """docs/experiments.md, but for its head."""
+    """The tables of docs/experiments.md."""
     lines = [f"Base models: pass@1 {_percent(interval(base))} %."]
     for group, members in found.items():
         speed = any("speedup" in figures for figures in members.values())
@@ -386,7 +386,7 @@ def _percent(value: Interval, sign: str = "") -> str:
 
 
 def write(seeds: list[Seed], finished: list[Variant], docs: Path) -> None:
-    """The page and its picture, of the variants that all seeds have."""
+    """Write the page and its picture, for variants finished on all seeds."""
     base, found = summarise(seeds, finished)
     shown = {title: {n: f["pass"] for n, f in some.items()} for title, some in found.items()}
     if shown:
@@ -396,7 +396,7 @@ def write(seeds: list[Seed], finished: list[Variant], docs: Path) -> None:
 
 
 def _missing(finished: list[Variant]) -> str:
-    """Which variants are not made yet."""
+    """A line that names the variants that have not run yet."""
     names = [
         f"{group}: {name}"
         for group, members in GROUPS.items()

@@ -2,8 +2,8 @@
 
     python recipes/tiny/pretrain.py runs/tiny/base --seed 0
 
-It learns to write programs and tests of the exercises in the sets `pretrain` and `train`, with the
-errors and the slowness that `world.py` gives them.
+It learns to write programs and tests for the exercises in the sets `pretrain` and `train`, with the
+errors and slow variants that `world.py` defines.
 """
 
 import argparse
@@ -28,12 +28,12 @@ BATCH, STEPS, RATE = 24, 1200, 4e-3
 
 
 def prompt_of(exercise: world.Exercise, role: str) -> str:
-    """What the model is asked."""
+    """The prompt for an exercise."""
     return f"{world.OPENINGS[role]}{exercise.prompt}{TURN}"
 
 
 def make_tokenizer() -> Any:
-    """BPE within lines; a number is a piece of its own, with the comma and the blank before it."""
+    """BPE within lines; a number is one piece, together with a preceding comma and space."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -69,7 +69,7 @@ def make_model(tokenizer: Any, seed: int) -> Any:
 
 
 def batches(tokenizer: Any, seed: int) -> Iterator[dict[str, Any]]:
-    """Batches of texts of like length; only what the model is to write is learnt."""
+    """Batches of texts of similar length; only completions contribute to the loss."""
     chance = random.Random(seed)
     lessons = world.lessons(world.Errors(), seed)
     while True:
@@ -98,7 +98,7 @@ def collate(rows: list[tuple[list[int], list[int]]], pad: int) -> dict[str, Any]
 
 
 def pretrain(folder: Path, seed: int, steps: int = STEPS) -> None:
-    """Train and save as any model is saved."""
+    """Train, and save in the format of `from_pretrained`."""
     import torch
 
     tokenizer = make_tokenizer()

@@ -3,10 +3,10 @@
 #
 #   bash recipes/tiny/quickstart.sh
 #
-# A coder of a third of a million parameters is trained from scratch on a small world of exercises
-# (world.py). It writes programs and tests, which are run, ranked, timed and paired; it is trained on
-# the pairs; and on exercises that it has never seen it is compared with what it was. Finished steps
-# are not done again: stop it when you like, and start it with the same line.
+# A coder with a third of a million parameters is trained from scratch on small exercises (world.py).
+# It writes programs and tests, which are executed, ranked, timed and paired; then it is trained on the
+# pairs and compared with the base model on held-out exercises. Finished steps are skipped: stop it at
+# any time and resume with the same command.
 set -euo pipefail
 OUT=${OUT:-runs/tiny}
 SEED=${SEED:-0}
@@ -29,7 +29,7 @@ codedpo build recipes/tiny/build.yaml --set output="$OUT/build" \
     --set problems="$OUT/data/train.jsonl" --set sampling.model="$OUT/base"
 
 say "training on the pairs"
-# The cache of `datasets` takes folders of one name for the same dataset: here it is its own.
+# The cache of `datasets` identifies a folder by its name only, so this run has its own cache.
 export HF_DATASETS_CACHE="$OUT/cache"
 codedpo check recipes/trl/dpo.yaml recipes/tiny/train.yaml --write "$OUT/train.yaml" \
     --set model_name_or_path="$OUT/base" --set dataset_name="$OUT/build/dataset" \
@@ -37,7 +37,7 @@ codedpo check recipes/trl/dpo.yaml recipes/tiny/train.yaml --write "$OUT/train.y
 [ -e "$OUT/model/model.safetensors" ] || rm -rf "$OUT/cache"
 [ -e "$OUT/model/model.safetensors" ] || trl dpo --config "$OUT/train.yaml"
 
-say "before and after, on exercises it has never seen"
+say "before and after, on held-out exercises"
 sampled "$OUT/base" "$OUT/before"
 sampled "$OUT/model" "$OUT/after"
 codedpo eval compare "$OUT/before" "$OUT/after" --out "$OUT/compare"

@@ -1,12 +1,12 @@
 """A small world of Python exercises, for a model small enough to be trained on one core.
 
-An exercise is a composition: two measures of a list, how they are combined, and mostly a change of
-the result. Each part has programs that are right and fast, right and slow, and subtly wrong; a
-program of the whole picks one for each part at random. So a model that has read many of them writes
-like a young coder: about half is right, much is slow without need, and tests have errors too.
-Compositions are in one of four sets, by a hash of their names: `pretrain`, `train`, `dev`, `heldout`.
+An exercise is a composition: two measures of a list, a way to combine them, and usually a change of
+the result. Each part has programs that are right and fast, right and slow, and subtly wrong; a whole
+program picks one of them for each part at random. A model trained on many of these writes like a
+beginner: about half of its programs are right, many are needlessly slow, and its tests have errors.
+A hash of its name puts each composition into one of four sets: `pretrain`, `train`, `dev`, `heldout`.
 
-What a part does is what its first program does: there is no second definition of right.
+The first program of a part defines what is right; there is no other definition.
 
     python recipes/tiny/world.py runs/tiny/data     # train.jsonl, dev.jsonl, heldout.jsonl
 """
@@ -24,28 +24,27 @@ from types import CodeType
 
 ENTRY_POINT = "f"
 OPENINGS = {"solutions": "Program of ", "tests": "Tests of "}
-"""What prompts start with, as in solution.txt and test.txt: from the first word it is clear what is
-wanted."""
+"""The first words of prompts, as in solution.txt and test.txt: they say which role is asked for."""
 LARGEST_VALUE = 60
-"""Compositions that leave 0..60 on usual inputs are no exercises: each number is one token."""
+"""Compositions with values outside 0..60 on usual inputs are skipped, as each number is one token."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """What is measured of the list `xs`, or done with the measures `a` and `b`."""
+    """A measure of the list `xs`, or an operation on the measures `a` and `b`."""
 
     words: str
-    """What the exercise says. K stands for a number from 2 to 4, in words and programs; V, in
-    programs, for the name of a measure."""
+    """The description. K stands for a number from 2 to 4, in words and programs; V stands for the
+    name of a measure in programs."""
     fast: tuple[str, ...]
     slow: tuple[str, ...]
     wrong: tuple[str, ...]
     slips: float
-    """Share of wrong programs among those that the model learns from."""
+    """Share of wrong programs among those that the model is trained on."""
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """What K may be; a single number where there is no K."""
+        """The values of K; a single dummy number for parts without K."""
         return (2, 3, 4) if "K" in self.words else (0,)
 
 
@@ -130,7 +129,7 @@ class Exercise:
     """A composition with its numbers."""
 
     names: tuple[str, ...]
-    """Of its parts, in the order in which they are done."""
+    """Names of its parts, in order of execution."""
     numbers: tuple[int, ...]
     """K of each."""
 
@@ -170,7 +169,7 @@ def program(bodies: list[str]) -> str:
 
 
 def written(exercise: Exercise, chance: random.Random) -> str:
-    """A program as the model learns them: right or wrong, fast or slow, part by part."""
+    """A program for pretraining: each part right or wrong, fast or slow at random."""
     picked = [_picked(PARTS[name], chance) for name in exercise.names]
     return program([exercise.filled(text, at) for at, text in enumerate(picked)])
 
@@ -187,22 +186,22 @@ def _picked(part: Part, chance: random.Random) -> str:
 
 @dataclass(frozen=True)
 class Errors:
-    """How the tests that the model learns from go wrong."""
+    """Errors of the tests that the model is pretrained on."""
 
     rate: float = 0.15
     """Share of tests with an error."""
     misread: float = 0.3
-    """Share of these in which a part is taken for what one of its wrong programs does; in the
-    others a value is a little off."""
+    """Share of these in which a part follows one of its wrong programs; in the others a value is off
+    by one or two."""
 
 
 def inputs(chance: random.Random) -> list[int]:
-    """A list as tests have it."""
+    """A random input list."""
     return [chance.randrange(7) for _ in range(chance.choice((4, 5)))]
 
 
 def trace(bodies: list[str], xs: list[int]) -> list[int]:
-    """The value after each part: `a`, `b`, and what becomes of `a`."""
+    """The value after each part: `a`, `b`, then `a` after each operation."""
     names: dict[str, object] = {"xs": xs}
     return [_step(body, names, at) for at, body in enumerate(bodies)]
 
@@ -220,7 +219,7 @@ def _compiled(body: str) -> CodeType:
 
 
 def test_of(exercise: Exercise, chance: random.Random, errors: Errors) -> str:
-    """A test as the model learns them, right or wrong."""
+    """A test for pretraining, right or wrong."""
     xs, bodies = inputs(chance), exercise.right
     wrong_at = chance.randrange(len(bodies)) if chance.random() < errors.rate else None
     misread = chance.random() < errors.misread
@@ -241,7 +240,7 @@ test_of.__test__ = False  # type: ignore[attr-defined]  # no test of pytest
 
 
 def said(exercise: Exercise, xs: list[int], values: list[int]) -> str:
-    """The text of a test; the values on the way are in a comment."""
+    """The text of a test, with intermediate values in a comment."""
     told = [f"{words}: {value}" for words, value in zip(exercise.words, values, strict=True)]
     return f"assert {ENTRY_POINT}({xs}) == (\n# {', '.join(told)}\n{values[-1]})\n"
 
@@ -252,15 +251,15 @@ SETS = ("pretrain", "train", "dev", "heldout")
 
 
 def set_of(names: tuple[str, ...]) -> str:
-    """The set of a composition: two fifths are for pretraining, a fifth for each other. Those of a
-    single measure are all for pretraining."""
+    """The set of a composition: two fifths are for pretraining, one fifth for each other set. All
+    compositions with a single measure are for pretraining."""
     draw = hashlib.sha256("-".join(names).encode()).digest()[0] / 256
     return SETS[max(0, int(draw * 5) - 1)] if len(names) > 2 else "pretrain"
 
 
 @functools.lru_cache(maxsize=8)
 def exercises(which: str) -> tuple[Exercise, ...]:
-    """All of a set with two measures, in an order that is random and always the same."""
+    """All exercises of a set with two measures, in a fixed random order."""
     measures = list(itertools.permutations(MEASURES, 2))
     found = [(*two, how) for two in measures for how in COMBINATIONS]
     found += [(*names, change) for names in found for change in CHANGES]
@@ -270,12 +269,12 @@ def exercises(which: str) -> tuple[Exercise, ...]:
 
 @functools.lru_cache(maxsize=1)
 def first_lessons() -> tuple[Exercise, ...]:
-    """A measure alone."""
+    """Exercises with a single measure."""
     return tuple(Exercise((name,), (k,)) for name, part in MEASURES.items() for k in part.numbers)
 
 
 def _sound(compositions: Iterator[tuple[str, ...]]) -> Iterator[Exercise]:
-    """Those whose values are not all alike, and not too large."""
+    """Exercises whose values vary and are not too large."""
     for names in compositions:
         chance = random.Random("-".join(names))
         exercise = Exercise(names, tuple(chance.choice(PARTS[name].numbers) for name in names))
@@ -286,7 +285,7 @@ def _sound(compositions: Iterator[tuple[str, ...]]) -> Iterator[Exercise]:
 
 
 def lessons(errors: Errors, seed: int) -> Iterator[tuple[Exercise, str, str]]:
-    """What the model learns from, without end: (exercise, role, text)."""
+    """An endless stream of pretraining texts: (exercise, role, text)."""
     chance = random.Random(seed)
     some = exercises("pretrain") + exercises("train")
     while True:
@@ -299,14 +298,14 @@ def lessons(errors: Errors, seed: int) -> Iterator[tuple[Exercise, str, str]]:
 
 
 def reference_tests(exercise: Exercise, count: int = 20) -> list[str]:
-    """Right tests on fixed inputs, short ones among them."""
+    """Right tests on fixed inputs, including short lists."""
     chance = random.Random(exercise.task_id)
     lists = [[2], [3, 3], [0, 1]] + [inputs(chance) for _ in range(count - 3)]
     return [f"assert {ENTRY_POINT}({xs}) == {trace(exercise.right, xs)[-1]}" for xs in lists]
 
 
 def rows(which: str, limit: int | None = None) -> Iterator[dict[str, object]]:
-    """Problems to train on; or a benchmark, whose tests and reference are right."""
+    """Problems to train on, or a benchmark with reference tests and solutions."""
     for exercise in exercises(which)[:limit]:
         row = {"task_id": exercise.task_id, "entry_point": ENTRY_POINT}
         if which == "train":
