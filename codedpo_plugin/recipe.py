@@ -57,7 +57,7 @@ class Execute(Section):
 
     seconds: float = Field(1.0, gt=0, le=600)
     """CPU seconds of one solution on one test (a tenth at first; all of it for solutions that could
-    still pass the most tests). Waiting is bounded too, by four times this and a second."""
+    still pass the most tests). Waiting is limited too, see `sandbox.protocol.wall_limit`."""
     memory_mb: int = Field(1024, ge=64)
     """Address space of one test run, in MiB."""
     strikes: int = Field(2, ge=1)

@@ -35,10 +35,16 @@
 
 enum { ENDED, CPU_LIMIT, WALL_LIMIT };
 
-#define HEADER 25             /* leaves.py: _HEADER */
-#define LEAF_SECONDS 1.0      /* leaves.py */
-#define PATIENCE 2.0          /* leaves.py */
-#define BUSY 20.0             /* leaves.py */
+/* As in protocol.py; tests/sandbox/test_protocol.py compares. */
+#define HEADER 25
+#define VALUES "v"
+#define NO_MEMORY "eMemoryError"
+#define SHARED_WORKER_SECONDS 1.0
+#define WALL_BASE 2.0
+#define WALL_PER_CPU_LIMIT 4.0
+#define WALL_PER_CPU_USED 20.0
+#define KERNEL_MARGIN 2
+
 #define TEXT 2048             /* values that are longer are encoded by encoding.py */
 #define DEPTH 20
 #define FRAMES_OF_CELLS 4     /* of cells.py, which are not there when it is not used */
@@ -250,7 +256,7 @@ static int called(PyObject *calls, PyObject *names, Text *text, PyObject **recor
     for (int i = 0; i < FRAMES_OF_CELLS; i++)
         Py_LeaveRecursiveCall();
     text->size = 0;
-    PUT(text, "v");
+    PUT(text, VALUES);
     if (have < count)
         *record = raised(), plain = 0;
     for (Py_ssize_t i = 0; plain && i < count; i++)
@@ -265,7 +271,7 @@ static int called(PyObject *calls, PyObject *names, Text *text, PyObject **recor
 /* Append a record to the results; the new offset, or 0 if the leaf is to end. */
 static off_t send(const char *data, uint32_t size, off_t offset)
 {
-    static const char no_memory[] = "eMemoryError";
+    static const char no_memory[] = NO_MEMORY;
     char whole[sizeof size + TEXT];
     if (offset && size >= sizeof no_memory - 1 && !memcmp(data, no_memory, sizeof no_memory - 1))
         return 0; /* perhaps for the garbage of others: again, first in a new leaf */
@@ -277,7 +283,7 @@ static off_t send(const char *data, uint32_t size, off_t offset)
         offset += pwrite(my.results, whole, sizeof size, offset);
         offset += pwrite(my.results, data, size, offset);
     }
-    if (offset > (off_t)(my.file / 4) || clock_seconds(CLOCK_THREAD_CPUTIME_ID) > LEAF_SECONDS)
+    if (offset > (off_t)(my.file / 4) || clock_seconds(CLOCK_THREAD_CPUTIME_ID) > SHARED_WORKER_SECONDS)
         return 0; /* a new leaf goes on, with an empty file */
     return offset;
 }
@@ -365,7 +371,7 @@ static int close_but(int one, int other)
 /* CPU seconds after which the kernel ends a leaf, should the row process be late. */
 static rlim_t cpu_limit(Py_ssize_t jobs)
 {
-    return (rlim_t)(my.seconds * jobs) + 2;
+    return (rlim_t)(my.seconds * jobs) + KERNEL_MARGIN;
 }
 
 /* As lockdown.die_with_parent, leaf.keep_only and lockdown.lock_leaf; 0 if all of it is done. */
@@ -507,6 +513,12 @@ static pid_t start(PyObject *programs, PyObject *cells, PyObject *jobs, Py_ssize
     return pid;
 }
 
+/* Wall-clock seconds that a job may take which has used so many CPU seconds (protocol.py). */
+static double wall_limit(double used)
+{
+    return WALL_BASE + WALL_PER_CPU_LIMIT * my.seconds + WALL_PER_CPU_USED * used;
+}
+
 /* Wait for a leaf, or kill it, as Leaves._await; its status, or -1 if the machine fails. */
 static int await(pid_t pid, Py_ssize_t jobs, int *number, double *seconds)
 {
@@ -535,7 +547,7 @@ static int await(pid_t pid, Py_ssize_t jobs, int *number, double *seconds)
                 continue;
             }
             double spent = used - used_before;
-            if (spent < my.seconds && now - since < PATIENCE + 4 * my.seconds + BUSY * spent)
+            if (spent < my.seconds && now - since < wall_limit(spent))
                 continue;
             status = spent >= my.seconds ? CPU_LIMIT : WALL_LIMIT;
             kill(pid, SIGKILL);

@@ -15,15 +15,9 @@ from collections.abc import Callable
 from typing import Any
 
 from codedpo_plugin.sandbox import encoding
+from codedpo_plugin.sandbox.protocol import DONE, ERROR, FALSE, VALUES, WHOLE
 
 _RECURSION_LIMIT = sys.getrecursionlimit()
-
-# The first byte of a record, and what follows it.
-VALUES = b"v"  # encoded values, a line each
-DONE = b"d"
-FALSE = b"f"
-WHOLE = b"w"  # the assertion's names are there: the test has to be run whole
-ERROR = b"e"  # the error's type, and its message on the lines after
 
 
 class Cell:

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import struct
 import time
 import warnings
 from collections import Counter
@@ -15,15 +14,13 @@ from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
 from codedpo_plugin.errors import InfrastructureError
-from codedpo_plugin.sandbox import cells as records
+from codedpo_plugin.sandbox import protocol
 from codedpo_plugin.sandbox.zygote_handle import Died, Interpreter, Zygote
 
-_ENDED, _CPU_LIMIT, _WALL_LIMIT, _NOT_RUN, _BAD_SOURCE = range(5)
 _TRIES = 3  # of one cell, when the machine (not the solution) may have failed
 _PAUSE = 2.0  # seconds that a machine has to recover, so many times
 _BUDGET = 10  # CPU limits of a cell that a program may use in one request
-_WALL = 24  # times its CPU limit that a cell may take: 4 of waiting, 20 where the machine is busy
-_SLACK = 60.0  # seconds beyond all limits before the zygote counts as dead
+_REPLY_MARGIN = 60.0  # seconds beyond all limits after which the zygote counts as dead
 
 Cell = dict[str, Any]
 
@@ -33,7 +30,7 @@ class Limits:
     """What one cell may use."""
 
     seconds: float = 1.0
-    """CPU seconds; waiting is bounded by four times this and two seconds."""
+    """CPU seconds; the wall-clock limit follows from it, see `protocol.wall_limit`."""
     memory_mb: int = 1024
     """Address space in MiB."""
     file_mb: int = 4
@@ -160,7 +157,7 @@ class Sandbox:
         times_full, lost = self.zygote.times_full(), _Lost.KILLED
         try:
             self.zygote.send(request)
-            frames = self.zygote.read(len(programs) * len(cells))
+            frames = self.zygote.read(_timeout(limits["seconds"]), len(programs) * len(cells))
             for status, program, cell, number, used, text in frames:
                 table[program][cell] = _interpret(status, number, used, text)
         except Died:
@@ -201,9 +198,12 @@ class Sandbox:
             "share": limits.share,
             "native": not os.environ.get("CODEDPO_PURE_PYTHON"),
         }
-        patience = _WALL * limits.seconds + _SLACK
         self.zygote = Zygote(
-            settings, patience, self._interpreter, pin_to=self._pin_to, seed=self._seed
+            settings,
+            self._interpreter,
+            start_seconds=_timeout(limits.seconds),
+            pin_to=self._pin_to,
+            seed=self._seed,
         )
         self.layers, self.native = self.zygote.layers, self.zygote.native
 
@@ -233,8 +233,9 @@ class Race:
         sandbox = self._sandbox
         runs = bytes(running if running is not None else [True] * self._solutions)
         try:
-            sandbox.zygote.write(struct.pack("<I", count) + runs)
-            (frame,) = sandbox.zygote.read(1, self._wall_seconds * (count + 1))
+            sandbox.zygote.write(protocol.ROUNDS.pack(count) + runs)
+            seconds = self._wall_seconds * (count + 1) + _timeout(sandbox.limits.seconds)
+            (frame,) = sandbox.zygote.read(seconds)
         except Died as died:
             sandbox._restart()
             raise InfrastructureError(f"the sandbox died while timing: {died}") from None
@@ -244,7 +245,7 @@ class Race:
     def end(self) -> None:
         """Stop all the leaves."""
         with contextlib.suppress(Died):
-            self._sandbox.zygote.write(struct.pack("<I", 0))
+            self._sandbox.zygote.write(protocol.ROUNDS.pack(0))
 
 
 _HARMLESS, _HARMLESS_CELL = "def f():\n    return 1", Cell(calls=["1"])
@@ -322,6 +323,11 @@ class _Alone:
         )
 
 
+def _timeout(seconds: float) -> float:
+    """Seconds until the next reply at the latest, with a CPU limit of `seconds` per cell."""
+    return protocol.wall_limit(seconds, seconds) + _REPLY_MARGIN
+
+
 def _signal_name(number: int) -> str:
     known = {one.value: one.name for one in signal.Signals}
     return known.get(number, f"signal {number}")
@@ -332,15 +338,15 @@ def _interpret(status: int, number: int, seconds: float, text: bytes) -> Reply |
     that the row process did not send.
     """
     kind = text[:1]
-    if status == _ENDED and number == 0 and kind == records.VALUES:  # nearly always
+    if status == protocol.ENDED and number == 0 and kind == protocol.VALUES:  # nearly always
         return Reply(
             "ended", seconds, None, {"values": text[1:].decode("utf-8", "replace").split("\n")}
         )
-    if status == _NOT_RUN:
+    if status == protocol.NOT_RUN:
         return Reply("not_run")
-    if status == _CPU_LIMIT:
+    if status == protocol.CPU_LIMIT:
         return Reply("timeout", seconds, "CPU limit")
-    if status == _WALL_LIMIT:
+    if status == protocol.WALL_LIMIT:
         return Reply("timeout", seconds, "waited too long")
     if os.WIFSIGNALED(number):
         name = _signal_name(os.WTERMSIG(number))
@@ -350,11 +356,11 @@ def _interpret(status: int, number: int, seconds: float, text: bytes) -> Reply |
     if not text:
         code = os.WEXITSTATUS(number)
         return Reply("crashed", seconds, f"exited with status {code} before the test had ended")
-    if kind == records.WHOLE:
+    if kind == protocol.WHOLE:
         return Reply("ended", seconds, None, {"whole": True})
-    if kind in (records.DONE, records.FALSE):
-        return Reply("ended", seconds, None, {"done": kind == records.DONE})
-    if kind != records.ERROR:
+    if kind in (protocol.DONE, protocol.FALSE):
+        return Reply("ended", seconds, None, {"done": kind == protocol.DONE})
+    if kind != protocol.ERROR:
         return Reply("crashed", seconds, "sent what no test sends")
     name, _, message = text[1:].decode("utf-8", "replace").partition("\n")
     outcome = {"AssertionError": "failed", "MemoryError": "memory"}.get(name, "error")

@@ -6,7 +6,6 @@ import signal
 import sys
 import time
 
-ROW_BROKE = 1  # exit status of a zygote whose row process crashed, as a machine in trouble does not
 _LINUX = sys.platform.startswith("linux")
 
 

@@ -27,8 +27,10 @@ from typing import Any
 
 from codedpo_plugin.sandbox import lockdown
 from codedpo_plugin.sandbox.process_tools import cpu_seconds, keep_only, read_exactly
+from codedpo_plugin.sandbox.protocol import ROUNDS
 
 MAX_REPEATS = 1 << 20
+_REPEATS = struct.Struct("<I")  # command to a leaf
 _LONG = 10  # times `sample_seconds`: a first sample so long is not taken again to find the repeats
 
 
@@ -47,7 +49,7 @@ class _Racer:
             return None
         try:
             start = cpu_seconds(self.pid)
-            os.write(self.commands, struct.pack("<I", self.repeats))
+            os.write(self.commands, _REPEATS.pack(self.repeats))
             if not select.select([self.answers], [], [], wall_seconds)[0]:
                 return None
             if os.read(self.answers, 1) != b".":
@@ -76,7 +78,7 @@ def serve(request: dict[str, Any], requests: int, reply: Callable[[bytes], None]
     started = [_start(source, request) if lockdown.LINUX else None for source in request["race"]]
     racers = [racer and _warmed(racer, request) for racer in started]
     order = random.Random(0)
-    while rounds := struct.unpack("<I", read_exactly(requests, 4))[0]:
+    while rounds := ROUNDS.unpack(read_exactly(requests, ROUNDS.size))[0]:
         running = read_exactly(requests, len(racers))
         racers = [_kept(racer, bool(runs)) for racer, runs in zip(racers, running, strict=True)]
         samples = [_round(racers, order, request) for _ in range(rounds)]
@@ -158,8 +160,8 @@ def _race(source: str, calls: list[str], commands: int, answers: int) -> None:
     codes = [compile(call, "<test>", "exec", dont_inherit=True) for call in calls]
     caches = [clear for value in namespace.values() if (clear := _cache_clear(value))]
     gc.disable()
-    while command := os.read(commands, 4):
-        for _ in range(struct.unpack("<I", command)[0]):
+    while command := os.read(commands, _REPEATS.size):
+        for _ in range(_REPEATS.unpack(command)[0]):
             for clear in caches:
                 clear()
             for code in codes:

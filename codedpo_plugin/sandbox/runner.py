@@ -9,14 +9,12 @@ import fcntl
 import functools
 import os
 import signal
-import struct
 import time
 import types
 from typing import Any
 
 from codedpo_plugin.sandbox import lockdown
 from codedpo_plugin.sandbox.cells import (
-    ERROR,
     Cell,
     allow_frames,
     define,
@@ -25,23 +23,26 @@ from codedpo_plugin.sandbox.cells import (
     values_record,
 )
 from codedpo_plugin.sandbox.process_tools import cpu_seconds, keep_only, wait
+from codedpo_plugin.sandbox.protocol import (
+    CPU_LIMIT,
+    ENDED,
+    LENGTH,
+    NO_MEMORY,
+    SHARED_WORKER_SECONDS,
+    WALL_LIMIT,
+    kernel_cpu_limit,
+    pack,
+    wall_limit,
+)
 
 Job = tuple[int, int]  # program, cell
 Program = types.CodeType | types.ModuleType  # to be run in each leaf; or has been run
 
-ENDED, CPU_LIMIT, WALL_LIMIT, NOT_RUN, BAD_SOURCE = range(5)
 CHILD = [signal.SIGCHLD]
-LEAF_SECONDS = 1.0  # CPU time after which a shared leaf is followed by a new one
-NO_MEMORY = ERROR + b"MemoryError"
-PATIENCE = 2.0  # seconds that a job may wait beyond four times its CPU limit ...
-BUSY = 20.0  # ... and beyond so many times the CPU seconds it has used: others may have the core
-
-_HEADER = struct.Struct("<BIIidI")  # status, program, cell, wait status, CPU seconds, length
-_LENGTH = struct.Struct("<I")
 
 
 class Leaves:
-    """Runs jobs and writes replies: a header (`_HEADER`) and the leaf's record.
+    """Runs jobs and writes replies: frames (see `protocol`) that hold the leaf's record.
 
     Records are read when the leaf is dead, from a file that each leaf writes anew; they are not
     trusted.
@@ -77,7 +78,7 @@ class Leaves:
             died = len(texts) < len(some) and bool(status or not texts)
             each = seconds / (len(texts) + died)
             frames = [
-                pack(ENDED, *job, seconds=each, text=text)
+                pack(ENDED, *job, seconds=each, record=text)
                 for job, text in zip(some, texts, strict=False)
             ]
             if died:
@@ -132,13 +133,13 @@ class Leaves:
             text = broken or run_cell(cells[cell], module.__dict__)
             if offset and text.startswith(NO_MEMORY):
                 return  # perhaps for the garbage of others: again, first in a new leaf
-            offset += os.pwrite(self.results, _LENGTH.pack(len(text)) + text, offset)
-            if offset > file_bytes // 4 or time.thread_time() > LEAF_SECONDS:
+            offset += os.pwrite(self.results, LENGTH.pack(len(text)) + text, offset)
+            if offset > file_bytes // 4 or time.thread_time() > SHARED_WORKER_SECONDS:
                 return  # a new leaf goes on, with an empty file
 
     def _cpu_limit(self, jobs: int) -> int:
         """CPU seconds after which the kernel ends a leaf, should the row process be late."""
-        return int(self.settings["seconds"] * jobs) + 2
+        return kernel_cpu_limit(self.settings["seconds"], jobs)
 
     def _came_up(self) -> bool:
         """Whether the last leaf was locked; if not, the machine failed, not the solution."""
@@ -154,7 +155,7 @@ class Leaves:
         several times within the limit, to see which job it is in; each job can end once.
         """
         limit, status = self.settings["seconds"], ENDED
-        patience, last = PATIENCE + 4 * limit, self._cpu_limit(jobs)
+        last = self._cpu_limit(jobs)
         written, used_before, since = 0, 0.0, time.monotonic()
         pause = limit
         while True:
@@ -166,7 +167,7 @@ class Leaves:
                     written, used_before, since, jobs = size, used, now, jobs - 1
                     continue
                 spent = used - used_before
-                if spent < limit and now - since < patience + BUSY * spent:
+                if spent < limit and now - since < wall_limit(limit, spent):
                     continue
                 status = CPU_LIMIT if spent >= limit else WALL_LIMIT
                 os.kill(pid, signal.SIGKILL)
@@ -227,9 +228,9 @@ def _records(results: int, most: int) -> list[bytes]:
     data = os.pread(results, size, 0)
     texts: list[bytes] = []
     offset = 0
-    while offset + _LENGTH.size <= size and len(texts) < most:
-        (length,) = _LENGTH.unpack_from(data, offset)
-        offset += _LENGTH.size
+    while offset + LENGTH.size <= size and len(texts) < most:
+        (length,) = LENGTH.unpack_from(data, offset)
+        offset += LENGTH.size
         if offset + length > size:
             break
         texts.append(data[offset : offset + length])
@@ -264,18 +265,6 @@ def _move_up(folder: str) -> None:
         import shutil
 
         shutil.rmtree(folder)
-
-
-def pack(
-    status: int = ENDED,
-    program: int = 0,
-    cell: int = 0,
-    number: int = 0,
-    seconds: float = 0.0,
-    text: bytes = b"",
-) -> bytes:
-    """A reply."""
-    return _HEADER.pack(status, program, cell, number, seconds, len(text)) + text
 
 
 def write(replies: int, frames: list[bytes]) -> None:

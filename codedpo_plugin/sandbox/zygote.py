@@ -21,7 +21,6 @@ import marshal
 import os
 import resource
 import signal
-import struct
 import sys
 import time
 import types
@@ -30,17 +29,21 @@ from typing import Any
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")))
 from codedpo_plugin.sandbox import lockdown, purity, race
-from codedpo_plugin.sandbox.cells import ERROR, Cell, define, run_cell
-from codedpo_plugin.sandbox.process_tools import ROW_BROKE, read_exactly
-from codedpo_plugin.sandbox.runner import (
-    BAD_SOURCE,
-    CHILD,
+from codedpo_plugin.sandbox.cells import Cell, define, run_cell
+from codedpo_plugin.sandbox.process_tools import read_exactly
+from codedpo_plugin.sandbox.protocol import (
     ENDED,
+    ERROR,
+    FORK_SERVER_CRASHED,
+    LENGTH,
     NOT_RUN,
+    pack,
+)
+from codedpo_plugin.sandbox.runner import (
+    CHILD,
     Job,
     Leaves,
     NativeLeaves,
-    pack,
     write,
 )
 
@@ -89,7 +92,7 @@ def main() -> None:
     layers = lockdown.lock_process(settings["scratch"], settings["path"])
     lockdown.die_with_parent(settings["parent"])
     hello = {"layers": layers, "native": use_native}
-    write(replies, [pack(text=json.dumps(hello).encode())])
+    write(replies, [pack(record=json.dumps(hello).encode())])
     sys.argv = [""]
     _warm_up()
     gc.collect()
@@ -154,12 +157,16 @@ def _serve(requests: int, replies: int, results: int, settings: dict[str, Any]) 
             except (OSError, MemoryError):  # the machine can do that too
                 os._exit(2)
             except BaseException:
-                os._exit(ROW_BROKE)
+                os._exit(FORK_SERVER_CRASHED)
             os._exit(0)
         _, status = os.waitpid(pid, 0)
         if status:  # the pipe has closed, or the row process broke: its request is lost with it
             crashed = os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGKILL
-            os._exit(ROW_BROKE if crashed or os.waitstatus_to_exitcode(status) == ROW_BROKE else 0)
+            os._exit(
+                FORK_SERVER_CRASHED
+                if crashed or os.waitstatus_to_exitcode(status) == FORK_SERVER_CRASHED
+                else 0
+            )
 
 
 def _rows(requests: int, replies: int, results: int, settings: dict[str, Any]) -> None:
@@ -173,10 +180,10 @@ def _rows(requests: int, replies: int, results: int, settings: dict[str, Any]) -
         else Leaves(results, replies, settings)
     )
     for _ in range(_REQUESTS):
-        size = struct.unpack("<I", read_exactly(requests, 4))[0]
+        size = LENGTH.unpack(read_exactly(requests, LENGTH.size))[0]
         request = marshal.loads(read_exactly(requests, size))
         if "race" in request:
-            race.serve(request, requests, lambda text: write(replies, [pack(text=text)]))
+            race.serve(request, requests, lambda text: write(replies, [pack(record=text)]))
             return
         leaves.settings = settings | request
         if _carry_out(request, leaves, settings["share"]) > _MANY:
@@ -192,7 +199,7 @@ def _carry_out(request: dict[str, Any], leaves: Leaves | NativeLeaves, share: st
     together: list[Job] = []
     for index, program in enumerate(programs):
         if isinstance(program, bytes):
-            row.reply([(index, n) for n in range(len(cells))], BAD_SOURCE, program)
+            row.reply([(index, n) for n in range(len(cells))], ENDED, program)
         elif share == "proved" and purity.is_pure(program):
             names = purity.all_names(program)
             together += [(index, n) for n in pure if names.isdisjoint(cells[n].binds)]
@@ -283,7 +290,7 @@ class _Row:
 
     def reply(self, jobs: list[Job], status: int, text: bytes = b"") -> None:
         """The same reply to jobs that need no leaf."""
-        write(self.settings["replies"], [pack(status, *job, text=text) for job in jobs])
+        write(self.settings["replies"], [pack(status, *job, record=text) for job in jobs])
 
     def _is_out(self, job: Job) -> bool:
         """Whether the job's program has had its time-outs, or its CPU time, in this request."""

@@ -6,7 +6,6 @@ import marshal
 import os
 import select
 import signal
-import struct
 import subprocess
 import sys
 import sysconfig
@@ -19,10 +18,7 @@ from typing import Any
 from codedpo_plugin.errors import InfrastructureError
 from codedpo_plugin.sandbox import scratch
 from codedpo_plugin.sandbox.cgroup import Cgroup
-from codedpo_plugin.sandbox.process_tools import ROW_BROKE
-
-HEADER = struct.Struct("<BIIidI")  # status, program, cell, wait status, CPU seconds, length
-Frame = tuple[int, int, int, int, float, bytes]  # the same, and the record
+from codedpo_plugin.sandbox.protocol import FORK_SERVER_CRASHED, HEADER, LENGTH, Frame
 
 _PROGRAM = str(Path(__file__).with_name("zygote.py"))
 _ENVIRONMENT = {
@@ -69,16 +65,15 @@ class Zygote:
     def __init__(
         self,
         settings: dict[str, Any],
-        patience: float,
         interpreter: Interpreter,
         *,
+        start_seconds: float,
         pin_to: int | None,
         seed: int,
     ) -> None:
-        """`settings`: what the zygote reads, see `zygote.main`; `patience`: seconds that a reply
-        may take; `pin_to`: a core to run on; `seed`: of `random` and of hashes.
+        """`settings`: what the zygote reads, see `zygote.main`; `start_seconds`: within
+        which it must have started; `pin_to`: a core to run on; `seed`: of `random` and of hashes.
         """
-        self._patience = patience
         self.scratch = scratch.Scratch()
         self._cgroup = Cgroup(settings["memory_bytes"])
         request_end, self._requests = os.pipe()
@@ -117,7 +112,7 @@ class Zygote:
         if pin_to is not None:
             os.sched_setaffinity(self.pid, {pin_to})
         try:
-            (frame,) = self.read()
+            (frame,) = self.read(start_seconds)
         except Died as died:
             self.close()
             raise InfrastructureError(f"the sandbox does not start ({died}): {_PROGRAM}") from None
@@ -133,7 +128,7 @@ class Zygote:
             self._cgroup.kill()
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
-        return self._process.wait() == ROW_BROKE
+        return self._process.wait() == FORK_SERVER_CRASHED
 
     @property
     def alive(self) -> bool:
@@ -155,7 +150,7 @@ class Zygote:
     def send(self, request: dict[str, Any]) -> None:
         """Send a request; raises `Died`."""
         data = marshal.dumps(request)
-        self.write(struct.pack("<I", len(data)) + data)
+        self.write(LENGTH.pack(len(data)) + data)
 
     def write(self, data: bytes) -> None:
         """Send bytes as they are; raises `Died`."""
@@ -165,23 +160,23 @@ class Zygote:
         except BrokenPipeError:
             raise Died("its pipe is closed") from None
 
-    def read(self, count: int = 1, wait: float = 0.0) -> Iterator[Frame]:
-        """The next replies; `wait`: seconds that each may take beyond the usual; raises `Died`."""
+    def read(self, seconds: float, count: int = 1) -> Iterator[Frame]:
+        """The next replies; `seconds`: within which each must have come; raises `Died`."""
         data, at = self._rest, 0
         for _ in range(count):
             if at + HEADER.size > len(data):
-                data, at = self._more(data[at:], HEADER.size, wait), 0
+                data, at = self._more(data[at:], HEADER.size, seconds), 0
             *head, length = HEADER.unpack_from(data, at)
             start = at + HEADER.size
             if start + length > len(data):
-                data, start = self._more(data[start:], length, wait), 0
+                data, start = self._more(data[start:], length, seconds), 0
             at = start + length
             yield *head, data[start:at]
         self._rest = data[at:]
 
-    def _more(self, data: bytes, size: int, wait: float) -> bytes:
+    def _more(self, data: bytes, size: int, seconds: float) -> bytes:
         """Data and what follows it, at least so many bytes in all."""
-        deadline = time.monotonic() + self._patience + wait
+        deadline = time.monotonic() + seconds
         parts, missing = [data], size - len(data)
         while missing > 0:
             left = max(0.0, deadline - time.monotonic())

@@ -23,7 +23,8 @@ class GradeSettings:
     """What decides a verdict, beside benchmark and sample; a change makes every verdict anew."""
 
     seconds: float = 2.0
-    """CPU seconds that a test may use at least; waiting is bounded by four times this."""
+    """CPU seconds that a test may use at least; for waiting see
+    `codedpo_plugin.sandbox.protocol.wall_limit`."""
     factor: float = 5.0
     """Times the reference solution's CPU time, where that allows a test more."""
     memory_mb: int = 4096
