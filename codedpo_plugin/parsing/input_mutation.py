@@ -1,8 +1,8 @@
 """Mutated inputs: further calls, made from those of the tests, on which solutions can differ.
 
-A mutated call has no expected value. It is a test's call with one argument slightly changed: another
-item, one item fewer, the next number. Types, signs and alphabets are kept, so that most mutated
-inputs are inputs the problem allows.
+A mutated call has no expected value. It is a call of a test with one argument slightly changed:
+another item, one item fewer, the next number. Types, signs and alphabets are kept, so that most
+mutated inputs are inputs that the problem allows.
 """
 
 import ast
@@ -52,7 +52,7 @@ def _with_one_changed(tree: ast.Call, values: list[Any], chance: random.Random) 
 
 
 def _changed(value: Any, chance: random.Random) -> Any:
-    """Another value of the same type; None, and values with nothing to change, are returned as is."""
+    """Another value of the same type; None and what has nothing to change are returned as is."""
     change = _CHANGES.get(type(value))
     return change(value, chance) if change else value
 
