@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from codedpo_plugin.recipe import Timing
+from codedpo_plugin.reporting.render import Rows, markdown_table
 from codedpo_plugin.sandbox.client import Limits, Sandbox
 from codedpo_plugin.timing.time_solutions import compare, decided, measure, worth_a_pair
 
@@ -130,8 +131,7 @@ def markdown(
     head: tuple[str, ...], lines: list[tuple[str, ...]], arguments: argparse.Namespace
 ) -> str:
     """The table with what made it."""
-    rows = [head, ("---",) * len(head), *lines]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    table = markdown_table(Rows(head, lines))
     machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     command = f"python benchmarks/timing.py --trials {arguments.trials}"
     if arguments.ratios != RATIOS:

@@ -9,9 +9,8 @@ import yaml
 from codedpo_plugin import __version__
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.reporting import plots
+from codedpo_plugin.reporting.render import Rows, markdown_table
 from codedpo_plugin.run_folder import manifests
-
-Rows = Counter[tuple[str, str]]
 
 _MEANINGS = {
     "dpo": "correctness and efficiency pairs (default)",
@@ -22,7 +21,7 @@ _MEANINGS = {
 }
 
 
-def write_card(folder: Path, recipe: Recipe, rows: Rows) -> None:
+def write_card(folder: Path, recipe: Recipe, rows: Counter[tuple[str, str]]) -> None:
     """Write `README.md` and `pairs.png` into a dataset folder."""
     plots.pairs_overview(folder / "dpo", folder / "pairs.png")
     chunks = {config: _chunk_size(folder / config) for config in _MEANINGS}
@@ -42,7 +41,7 @@ def _chunk_size(folder: Path) -> int:
     return (10 << 20) + int.from_bytes(digest.digest()[:3])
 
 
-def card_text(recipe: Recipe, rows: Rows, chunks: dict[str, int]) -> str:
+def card_text(recipe: Recipe, rows: Counter[tuple[str, str]], chunks: dict[str, int]) -> str:
     """The card. Configs and splits without rows are left out: `datasets` refuses empty files."""
     from huggingface_hub import DatasetCard, DatasetCardData
 
@@ -62,11 +61,12 @@ def card_text(recipe: Recipe, rows: Rows, chunks: dict[str, int]) -> str:
     return str(DatasetCard(f"---\n{data.to_yaml()}\n---\n\n{_body(recipe, rows)}"))
 
 
-def _body(recipe: Recipe, rows: Rows) -> str:
-    table = "\n".join(
-        f"| `{config}` | {meaning} | {rows[config, 'train']:,} | {rows[config, 'test']:,} |"
+def _body(recipe: Recipe, rows: Counter[tuple[str, str]]) -> str:
+    counts = [
+        (f"`{config}`", meaning, *(f"{rows[config, split]:,}" for split in ("train", "test")))
         for config, meaning in _MEANINGS.items()
-    )
+    ]
+    table = markdown_table(Rows(("config", "rows", "train", "test"), counts))
     settings = yaml.safe_dump(
         recipe.model_dump(mode="json", include={"execute", "score", "timing", "pairs", "export"}),
         sort_keys=False,
@@ -82,8 +82,6 @@ pairs set the best solution against one that fails (selection `{recipe.pairs.sel
 solution passes. No ground truth was used: pairs can be wrong.
 {manifests.origin(recipe.output)}
 
-| config | rows | train | test |
-|---|---|---|---|
 {table}
 
 Splits are by problem. `chosen_index` and `rejected_index` are positions in the problem's samples;

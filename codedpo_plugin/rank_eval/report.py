@@ -14,7 +14,7 @@ from rich.console import Console
 from codedpo_plugin.pairing.confidence import calibrate
 from codedpo_plugin.rank_eval.evaluate import DEFAULT_SINGLE, PAPER, Pair, Results, by_confidence
 from codedpo_plugin.recipe import Calibration
-from codedpo_plugin.reporting.tables import Rows, rich_table
+from codedpo_plugin.reporting.render import Rows, markdown_table, rich_table
 from codedpo_plugin.run_folder.shards import replacing
 from codedpo_plugin.statistics import Interval, bootstrap
 
@@ -226,10 +226,7 @@ def _long(value: Interval) -> str:
 
 def markdown(summary: dict[str, Any]) -> str:
     """The tables with their intervals."""
-    parts = []
-    for head, rows in tables(summary, _long):
-        lines = [head, ["---"] * len(head), *rows]
-        parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    parts = map(markdown_table, tables(summary, _long))
     return "\n\n".join([*parts, *calibration_lines(summary["calibration"])]) + "\n"
 
 

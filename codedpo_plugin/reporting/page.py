@@ -3,10 +3,8 @@
 Task ids, prompts, code and errors are untrusted; they reach the page through `escaped` only.
 """
 
-import html
 import json
 import string
-from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
@@ -14,8 +12,10 @@ import yaml
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.reporting import plots
 from codedpo_plugin.reporting import summary as report
-from codedpo_plugin.reporting.show import View, cut_code, explain, plain
-from codedpo_plugin.reporting.tables import Rows, facts, first_half, tables
+from codedpo_plugin.reporting.render import Rows, escaped, html_table, style
+from codedpo_plugin.reporting.show import View, explain
+from codedpo_plugin.reporting.tables import facts, first_half, tables
+from codedpo_plugin.reporting.text import cut_code
 from codedpo_plugin.run_folder.shards import Row, read_merged, replacing
 from codedpo_plugin.stages import ROW_STAGES
 
@@ -68,29 +68,6 @@ def page(recipe: Recipe, summary: report.Summary) -> str:
         sandbox=html_table(Rows(("Sandbox layer", ""), list(summary["sandbox"].items())), "text"),
         recipe=escaped(yaml.safe_dump(summary["recipe"], sort_keys=False)),
     )
-
-
-def style() -> str:
-    """The style sheet of all our pages."""
-    return Path(__file__).with_name("page.css").read_text(encoding="utf-8")
-
-
-def escaped(text: str) -> str:
-    """Text of any origin, as HTML that shows it and does nothing."""
-    return html.escape(plain(text))
-
-
-def html_table(data: Rows, kind: str = "numbers") -> str:
-    """A table as HTML; all text is escaped."""
-
-    def line(tag: str, cells: Iterable[str]) -> str:
-        # The two leading spaces of a sub-row are an indent, which HTML would drop.
-        inner = (escaped(cell).replace("  ", "&emsp;") for cell in cells)
-        return f"<tr>{''.join(f'<{tag}>{cell}</{tag}>' for cell in inner)}</tr>"
-
-    head = f"<thead>{line('th', data.head)}</thead>" if any(data.head) else ""
-    body = "\n".join(line("td", row) for row in data.rows)
-    return f'<table class="{kind}">{head}<tbody>{body}</tbody></table>'
 
 
 def _first_half(stages: report.Summary) -> str:

@@ -19,6 +19,7 @@ from rich.text import Text
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.ranking import credible_tests
 from codedpo_plugin.recipe import Recipe, load_recipe
+from codedpo_plugin.reporting.text import cut_code, duration, plain
 from codedpo_plugin.run_folder import candidates
 from codedpo_plugin.run_folder.shard_keys import is_finished
 from codedpo_plugin.run_folder.shards import Row, read_merged, read_shard, shard_path
@@ -36,13 +37,7 @@ CELLS = {
 }
 
 _PROMPT_LINES = 12
-_CODE_LINES = 80
-_CODE_CHARACTERS = 20_000
 _SIDE_BY_SIDE = 120  # columns of a terminal from which two programs stand side by side
-
-_BIDI = (0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
-_VISIBLE = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
-_VISIBLE |= {code: f"\\u{code:04x}" for code in _BIDI}
 
 
 def show(run: Path, task_id: str, console: Console) -> None:
@@ -125,11 +120,6 @@ class View:
         return {index: ", ".join(dict.fromkeys(found)) for index, found in marks.items()}
 
 
-def plain(text: str) -> str:
-    """Text that cannot steer a terminal: control and direction characters become visible."""
-    return text.replace("\r\n", "\n").translate(_VISIBLE)
-
-
 def explain(pair: Row, view: View) -> str:
     """Why this pair was made, and how sure that is; quotes an error message, which is untrusted."""
     passed = credible_tests.passes(view.row)[:, view.row["credible_tests"]].sum(axis=1)
@@ -166,23 +156,6 @@ def _commonest_error(errors: list[str | None]) -> str:
         return ""
     error, times = counts.most_common(1)[0]
     return f" ({' '.join(error.split())[:100]}; on {times} {'test' if times == 1 else 'tests'})"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the unit that suits: `1.25 ms`."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 1e-9:.3g} ns"
-
-
-def cut_code(code: str) -> tuple[str, str]:
-    """The head of a program, and a note of what was cut (empty where nothing was)."""
-    lines = code.strip("\n")[:_CODE_CHARACTERS].split("\n")
-    if len(lines) <= _CODE_LINES and len(code) <= _CODE_CHARACTERS:
-        return "\n".join(lines), ""
-    shown = lines[:_CODE_LINES]
-    return "\n".join(shown), f"cut: {len(shown)} lines of a program of {len(code):,} characters"
 
 
 def _find(run: Path, task_id: str) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.executors.cores import is_alive
+from codedpo_plugin.reporting.text import rough_duration
 from codedpo_plugin.run_folder import candidates
 from codedpo_plugin.run_folder.progress import FOLDER
 from codedpo_plugin.stages import CANDIDATES, DATASET, STAGES
@@ -146,7 +147,7 @@ def _table(
             str(len(one.failed) or ""),
             _share(one.problems_done, one.problems),
             "" if one.rate is None else f"{one.rate:,.1f}",
-            "" if one.seconds_left is None else _duration(one.seconds_left),
+            "" if one.seconds_left is None else rough_duration(one.seconds_left),
         )
     for facts in others[DATASET.name]:
         table.add_row(DATASET.name, _phase(facts), "", "", "", "", "", "")
@@ -160,13 +161,6 @@ def _add_candidates(table: Table, phase: str, facts: Facts) -> None:
 
 def _share(done: int, total: int) -> str:
     return f"{total:,}" if done == total else f"{done:,} of {total:,}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, hours = round(seconds / 60), round(seconds / 3600)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 90 else f"{hours} h"
 
 
 def _next(run: Path, phases: list[str]) -> str:

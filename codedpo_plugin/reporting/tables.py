@@ -1,15 +1,13 @@
 """Tables: the summary of a build as rows, for the terminal and for the page."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from codedpo_plugin.dataset import export
-from codedpo_plugin.reporting.show import plain
+from codedpo_plugin.reporting.render import Rows, rich_table
 from codedpo_plugin.reporting.summary import KINDS, Summary
+from codedpo_plugin.reporting.text import plain
 
 
 def print_tables(summary: Summary, console: Console) -> None:
@@ -28,13 +26,6 @@ def print_tables(summary: Summary, console: Console) -> None:
         lines.add_row(Text(name, "bold"), Text(plain(fact)))
     for part in (problems, below, lines):
         console.print(part, width=min(console.width, 80), soft_wrap=False)
-
-
-class Rows(NamedTuple):
-    """A table for terminal and page; every column but the first holds numbers."""
-
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
 
 
 def tables(summary: Summary) -> tuple[Rows, Rows, Rows, Rows]:
@@ -129,14 +120,3 @@ def facts(summary: Summary) -> dict[str, str]:
     if machines := summary["timed_on"]:
         told["timed on"] = ", ".join(f"{name}: {n:,} shards" for name, n in machines.items())
     return told
-
-
-def rich_table(data: Rows) -> Table:
-    """A table for the terminal."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column, name in enumerate(data.head):
-        table.add_column(name, justify="right" if column else "left", no_wrap=bool(column))
-    for row in data.rows:
-        table.add_row(*(Text(plain(cell)) for cell in row))
-    table.add_row()
-    return table

@@ -36,6 +36,7 @@ from codedpo_plugin.dataset import export
 from codedpo_plugin.execution.execute import execute_problem
 from codedpo_plugin.executors.stage_runner import make_shard
 from codedpo_plugin.recipe import Recipe, Sampling, load_recipe
+from codedpo_plugin.reporting.render import Rows, markdown_table
 from codedpo_plugin.run_folder import candidates
 from codedpo_plugin.run_folder.shard_keys import is_finished
 from codedpo_plugin.run_folder.shards import Row, read_rows, replacing
@@ -358,17 +359,17 @@ def _over_seeds(logs: list[np.ndarray]) -> Interval:
 
 def page(base: np.ndarray, found: dict[str, dict[str, Row]]) -> str:
     """The tables of docs/experiments.md."""
-    lines = [f"Base models: pass@1 {_percent(interval(base))} %."]
+    parts = [f"Base models: pass@1 {_percent(interval(base))} %."]
     for group, members in found.items():
         speed = any("speedup" in figures for figures in members.values())
-        more = " speedup | optimised | slowed |" if speed else ""
-        lines += ["", f"## {group}", "", f"| | pairs | right, % | pass@1, % | gain, points |{more}"]
-        lines.append("|---|" + "---|" * (7 if speed else 4))
-        lines += [_line(name, figures, speed) for name, figures in members.items()]
-    return "\n".join(lines) + "\n"
+        head = ["", "pairs", "right, %", "pass@1, %", "gain, points"]
+        head += ["speedup", "optimised", "slowed"] if speed else []
+        lines = [_line(name, figures, speed) for name, figures in members.items()]
+        parts += [f"## {group}", markdown_table(Rows(head, lines))]
+    return "\n\n".join(parts) + "\n"
 
 
-def _line(name: str, figures: Row, speed: bool) -> str:
+def _line(name: str, figures: Row, speed: bool) -> list[str]:
     right = "" if figures["right"] is None else f"{100 * figures['right']:.0f}"
     cells = [name, f"{figures['pairs']:.0f}", right, _percent(figures["pass"])]
     cells.append(_percent(figures["gain"], "+"))
@@ -377,7 +378,7 @@ def _line(name: str, figures: Row, speed: bool) -> str:
         cells += [f"{100 * figures[one]:.0f} %" for one in ("optimised", "slowed")]
     elif speed:
         cells += [""] * 3
-    return f"| {' | '.join(cells)} |"
+    return cells
 
 
 def _percent(value: Interval, sign: str = "") -> str:

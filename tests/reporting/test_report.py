@@ -19,7 +19,8 @@ from codedpo_plugin.ranking import rank
 from codedpo_plugin.recipe import Recipe, load_recipe
 from codedpo_plugin.reporting import page, plots, tables
 from codedpo_plugin.reporting import summary as report
-from codedpo_plugin.reporting.show import cut_code, duration, plain, show
+from codedpo_plugin.reporting.show import show
+from codedpo_plugin.reporting.text import cut_code, duration, plain
 from codedpo_plugin.run_folder import candidates
 from codedpo_plugin.run_folder.shard_keys import wanted_key
 from codedpo_plugin.run_folder.shards import shard_path, write_shard

@@ -16,7 +16,7 @@ from codedpo_eval.comparison.speedup import Protocol, Sides
 from codedpo_eval.reporting import report as reports
 from codedpo_eval.verdict import PASS, UNGRADED
 from codedpo_plugin.errors import InputError
-from codedpo_plugin.reporting.tables import Rows, rich_table
+from codedpo_plugin.reporting.render import Rows, markdown, rich_table
 from codedpo_plugin.run_folder.shards import Row, replacing
 from codedpo_plugin.statistics import bootstrap
 
@@ -272,7 +272,7 @@ def _write(out: Path, summary: dict[str, Any], measured: list[Row]) -> None:
     with replacing(out / FILE) as file:
         file.write(json.dumps(summary | {"problems": measured}, indent=1).encode())
     with replacing(out / "compare.md") as file:
-        file.write(page.markdown([*rows, Rows(("", ""), list(told.items()))]).encode())
+        file.write(markdown([*rows, Rows(("", ""), list(told.items()))]).encode())
     title = f"codedpo eval: {summary['before']['run']} → {summary['after']['run']}"
     with replacing(out / "compare.html") as file:
         file.write(

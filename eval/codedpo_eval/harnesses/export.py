@@ -19,6 +19,7 @@ from codedpo_eval.reporting import report as reports
 from codedpo_eval.reporting.report import Report
 from codedpo_eval.verdict import PASS
 from codedpo_plugin.errors import InputError
+from codedpo_plugin.reporting.render import Rows, markdown_table
 from codedpo_plugin.run_folder.shards import Row, replacing
 
 
@@ -302,14 +303,14 @@ def model_card(report: Report) -> str:
     """A Markdown table of a run's scores with 95 % intervals, for a model card."""
     name = report["benchmark"]["name"]
     titles = {"base": name.removesuffix("+"), "plus": name}
-    lines = ["| benchmark | metric | % [95 %] | tasks |", "|---|---|---|---|"]
-    lines += [
-        f"| {titles[kind]} | {k} | {reports.percent(tuple(value))} | {report['graded_tasks']} |"
+    lines = [
+        (titles[kind], k, reports.percent(tuple(value)), str(report["graded_tasks"]))
         for kind, values in report["pass_at_k"].items()
         for k, value in values.items()
     ]
+    table = markdown_table(Rows(("benchmark", "metric", "% [95 %]", "tasks"), lines))
     version = report["benchmark"]["version"] or f"md5 {report['benchmark']['md5']}"
-    return "\n".join([*lines, "", f"{version}; {_how(report)}.", ""])
+    return "\n".join([table, "", f"{version}; {_how(report)}.", ""])
 
 
 def _json(path: Path, content: Any) -> Path:

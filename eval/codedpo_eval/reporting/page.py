@@ -1,26 +1,11 @@
-"""Reports as Markdown and as one HTML file, in the look of the build's report."""
+"""Reports as one HTML file, in the look of the build's report."""
 
 import string
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from codedpo_plugin.reporting.page import escaped, html_table, style
-from codedpo_plugin.reporting.show import plain
-from codedpo_plugin.reporting.tables import Rows
-
-
-def markdown(tables: Sequence[Rows]) -> str:
-    """Tables as Markdown."""
-    parts = []
-    for head, rows in tables:
-        lines = [head, ["---"] * len(head), *rows]
-        parts.append("\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines))
-    return "\n\n".join(parts) + "\n"
-
-
-def _cell(text: str) -> str:
-    return plain(text).replace("|", "\\|").replace("\n", " ")
+from codedpo_plugin.reporting.render import Rows, escaped, html_table, style
 
 
 def run_page(run: Path, report: dict[str, Any]) -> str:

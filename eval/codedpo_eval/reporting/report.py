@@ -18,7 +18,7 @@ from codedpo_eval.metrics import pass_at
 from codedpo_eval.verdict import PASS, UNGRADED, GradeSettings
 from codedpo_plugin import __version__
 from codedpo_plugin.errors import InputError
-from codedpo_plugin.reporting.tables import Rows, rich_table
+from codedpo_plugin.reporting.render import Rows, markdown, rich_table
 from codedpo_plugin.run_folder.shards import Row, key_of, replacing
 from codedpo_plugin.statistics import Interval
 
@@ -117,9 +117,8 @@ def write(run: Path, report: Report) -> Report:
     with replacing(run / FILE) as file:
         file.write(json.dumps(report, indent=1).encode())
     with replacing(run / "report.md") as file:
-        file.write(
-            page.markdown([*tables(report), Rows(("", ""), list(facts(report).items()))]).encode()
-        )
+        details = Rows(("", ""), list(facts(report).items()))
+        file.write(markdown([*tables(report), details]).encode())
     with replacing(run / "report.html") as file:
         file.write(page.run_page(run, report).encode())
     return report
