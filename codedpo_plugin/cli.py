@@ -9,6 +9,7 @@ from rich.console import Console
 
 from codedpo_eval.cli import app as eval_app
 from codedpo_plugin import __version__
+from codedpo_plugin.command_line import make_console
 from codedpo_plugin.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def build(
         raise InputError(f"--shard {shard}: --executor {executor.value} deals the shards itself")
     extra = [f"export.push_to_hub={push_to_hub}"] if push_to_hub else []
     loaded = _load(recipe, [*(overrides or []), *extra])
-    pipeline.build(loaded, _part(shard), _console(), executor.value)
+    pipeline.build(loaded, _part(shard), make_console(), executor.value)
 
 
 @app.command()
@@ -125,7 +126,7 @@ def export(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Write the dataset and the report from finished pairs."""
     from codedpo_plugin import pipeline
 
-    pipeline.finish(_load(recipe, overrides), {}, _console())
+    pipeline.finish(_load(recipe, overrides), {}, make_console())
 
 
 @app.command("rank-eval")
@@ -148,7 +149,7 @@ def rank_eval(
     from codedpo_plugin.rank_eval import evaluate as module
     from codedpo_plugin.rank_eval import report
 
-    loaded, console = _load(recipe, overrides), _console()
+    loaded, console = _load(recipe, overrides), make_console()
     problems = module.labelled_problems(loaded, truth, console)
     if solutions is None and tests is None:
         draws = 1  # all there is, once
@@ -170,7 +171,7 @@ def show(
     """Show one problem's pass matrix, ranking and pairs, and why they were made."""
     from codedpo_plugin.reporting import show as module
 
-    module.show(run or _newest_run(), task_id, _console())
+    module.show(run or _newest_run(), task_id, make_console())
 
 
 @app.command()
@@ -185,7 +186,7 @@ def status(
     """Say how far a run is, what failed, and how to go on; also while it runs, elsewhere too."""
     from codedpo_plugin.reporting import status as module
 
-    module.status(run or _newest_run(), _console())
+    module.status(run or _newest_run(), make_console())
 
 
 TrainingRecipes = Annotated[
@@ -209,7 +210,7 @@ def check(
     """Say what would fail in a training run, or quietly go wrong, before it is launched."""
     from codedpo_plugin.training import check as module
 
-    module.run(recipes, overrides, gpus, write, _console())
+    module.run(recipes, overrides, gpus, write, make_console())
 
 
 @app.command()
@@ -223,7 +224,7 @@ def plan(
     from codedpo_plugin.training import memory as module
     from codedpo_plugin.training import recipe as training
 
-    module.plan(training.load(recipes, overrides), gpu, gpus, _console())
+    module.plan(training.load(recipes, overrides), gpu, gpus, make_console())
 
 
 @app.command()
@@ -236,7 +237,7 @@ def curves(
     """Draw chosen and rejected log-probabilities of training runs, and warn of what went wrong."""
     from codedpo_plugin.training import curves as module
 
-    module.show(runs, out, _console())
+    module.show(runs, out, make_console())
 
 
 @app.command()
@@ -244,7 +245,7 @@ def doctor() -> None:
     """Say what this machine's sandbox enforces and which extras are installed."""
     from codedpo_plugin import doctor as module
 
-    module.doctor(_console())
+    module.doctor(make_console())
 
 
 @app.callback(invoke_without_command=True)
@@ -266,7 +267,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _stage(name: str, recipe: Path, overrides: list[str] | None, shard: str) -> None:
     from codedpo_plugin import pipeline
 
-    pipeline.run_stages([name], _load(recipe, overrides), _part(shard), _console())
+    pipeline.run_stages([name], _load(recipe, overrides), _part(shard), make_console())
 
 
 def _synthesize(name: str, path: Path, overrides: list[str] | None) -> None:
@@ -275,7 +276,7 @@ def _synthesize(name: str, path: Path, overrides: list[str] | None) -> None:
     recipe = _load(path, overrides)
     if not recipe.generates:
         raise InputError(f"{path}: starts from candidates; there is nothing to do for `{name}`")
-    pipeline.synthesize([name], recipe, (1, 1), _console())
+    pipeline.synthesize([name], recipe, (1, 1), make_console())
 
 
 def _load(path: Path, overrides: list[str] | None) -> "Recipe":
@@ -297,10 +298,6 @@ def _newest_run() -> Path:
     if not runs:
         raise InputError("no run in runs/; name one with --run FOLDER")
     return max(runs, key=lambda run: (run / "recipe.yaml").stat().st_mtime)
-
-
-def _console() -> Console:
-    return Console(soft_wrap=not Console().is_terminal)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ The smallest recipe names its input and its output; every other key has the defa
     output: runs/mine
 """
 
-import difflib
 import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -24,7 +23,8 @@ from pydantic import (
     model_validator,
 )
 
-from codedpo_plugin.errors import InputError
+from codedpo_plugin.command_line import parse_override
+from codedpo_plugin.errors import InputError, did_you_mean
 from codedpo_plugin.ranking import rankers
 from codedpo_plugin.run_folder.files import is_local, location
 from codedpo_plugin.stages import GENERATE
@@ -455,16 +455,13 @@ def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
 
 
 def _apply(data: dict[str, Any], override: str) -> None:
-    """Set one dotted key from `key.sub=value`; the value is YAML."""
-    key, equals, value = override.partition("=")
-    if not equals:
-        raise InputError(f"--set {override}: expected key=value, for instance pairs.ties=shortest")
-    *parents, last = key.split(".")
+    """Set one dotted key from `key.sub=value`."""
+    (*parents, last), value = parse_override(override)
     for parent in parents:
         data = data.setdefault(parent, {})
         if not isinstance(data, dict):
             raise InputError(f"--set {override}: {parent} is not a section")
-    data[last] = yaml.safe_load(value)
+    data[last] = value
 
 
 def _key_lines(node: yaml.Node | None, prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], int]:
@@ -502,8 +499,7 @@ def _nearest(where: tuple[str, ...]) -> str:
     for part in where[:-1]:
         section = section if part.isdigit() else _section_of(section.model_fields[part].annotation)
     valid = list(section.model_fields)
-    close = difflib.get_close_matches(where[-1], valid, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; valid keys: {', '.join(valid)}"
+    return did_you_mean(where[-1], valid) or f"; valid keys: {', '.join(valid)}"
 
 
 def _section_of(annotation: Any) -> Any:

@@ -9,7 +9,6 @@ passes, so that a tie is a tie. This is why sums are taken row by row here and n
 rounding depends on where a row lies.
 """
 
-import difflib
 import hashlib
 import inspect
 import math
@@ -18,6 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from codedpo_plugin.errors import did_you_mean
 
 NO_VALUE, NOT_RUN, REFUSED = -1, -2, -3
 
@@ -256,6 +257,5 @@ def check_parameters(name: str, parameters: Mapping[str, Any]) -> None:
 
 
 def _unknown(what: str, word: str, valid: list[str]) -> str:
-    nearest = difflib.get_close_matches(word, valid, n=1)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    hint = did_you_mean(word, valid)
     return f"unknown {what} {word!r}{hint} (valid: {', '.join(valid) or 'none'})"

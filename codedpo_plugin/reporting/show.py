@@ -4,7 +4,6 @@ Prompts, code and errors are untrusted: they are printed as `rich.text.Text` (sq
 nothing) after `plain` (control characters mean nothing either).
 """
 
-import difflib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from codedpo_plugin.errors import InputError
+from codedpo_plugin.errors import InputError, did_you_mean
 from codedpo_plugin.ranking import credible_tests
 from codedpo_plugin.recipe import Recipe, load_recipe
 from codedpo_plugin.reporting.text import cut_code, duration, plain
@@ -168,8 +167,7 @@ def _find(run: Path, task_id: str) -> tuple[int, int]:
         if task_id in here:
             return index, here.index(task_id)
         names += here
-    near = difflib.get_close_matches(task_id, names, n=5) or names[:3]
-    hint = f"; near: {', '.join(map(repr, near))}" if near else ""
+    hint = did_you_mean(task_id, names, most=5)
     raise InputError(f"{run}: no task {task_id!r} among its {len(names):,} problems{hint}")
 
 

@@ -30,6 +30,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from codedpo_plugin.errors import InputError
+from codedpo_plugin.run_folder.files import storable
 from codedpo_plugin.run_folder.progress import Progress, State
 from codedpo_plugin.run_folder.shards import (
     Row,
@@ -223,7 +224,7 @@ def _checked(raw: Any, place: str) -> Row:
         ):
             wanted = "text" if kind == pa.string() else "a list of texts"
             raise InputError(f"{place}: column `{column}` must be {wanted}")
-        row[column] = _clean(value)
+        row[column] = _storable(value)
     if row["responses"] is not None and len(row["responses"]) != len(row["solutions"]):
         raise InputError(
             f"{place}: {len(row['responses'])} responses for {len(row['solutions'])} solutions; "
@@ -241,11 +242,10 @@ def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def _clean(value: Any) -> Any:
-    """Lone surrogates (legal in JSON, in no file of source code) become question marks."""
+def _storable(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode("utf-8")
-    return [_clean(item) for item in value] if isinstance(value, list) else value
+        return storable(value)
+    return [storable(item) for item in value] if isinstance(value, list) else value
 
 
 def read_file(path: Path) -> Iterator[tuple[int, Any]]:

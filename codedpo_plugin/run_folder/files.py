@@ -125,3 +125,8 @@ def _move_over(new: Path, folder: Path) -> None:
                 raise
         else:
             return
+
+
+def storable(text: str) -> str:
+    """Text as UTF-8 can hold it: lone surrogates (legal in JSON) become question marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")

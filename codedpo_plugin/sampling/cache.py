@@ -13,6 +13,7 @@ from typing import IO, Any, Self
 
 from codedpo_plugin.errors import InfrastructureError, InputError
 from codedpo_plugin.recipe import Sampling
+from codedpo_plugin.run_folder.files import storable
 from codedpo_plugin.sampling.types import Reply, Request, Sample
 
 CACHE = "samples.sqlite"  # in a run folder
@@ -87,7 +88,7 @@ class Cache:
             self._base.executemany(
                 "INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?)",
                 [
-                    (*place, start + n, _clean(sample.text), sample.finish_reason)
+                    (*place, start + n, storable(sample.text), sample.finish_reason)
                     for n, sample in enumerate(reply.samples)
                 ],
             )
@@ -145,8 +146,3 @@ def _locked(path: Path) -> IO[str]:
             f"{path}: another process is sampling into it; wait for it, or use another folder"
         ) from None
     return file
-
-
-def _clean(text: str) -> str:
-    """Lone surrogates (legal in JSON, in no file) become question marks."""
-    return text.encode("utf-8", "replace").decode("utf-8")

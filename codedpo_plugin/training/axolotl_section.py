@@ -1,12 +1,11 @@
 """The `codedpo:` section of an Axolotl recipe. Apart from the plugin, for it needs no Axolotl."""
 
-import difflib
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from codedpo_plugin.errors import InputError
+from codedpo_plugin.errors import InputError, did_you_mean
 from codedpo_plugin.stages import DATASET
 
 
@@ -73,6 +72,5 @@ def _explained(wrong: Any) -> str:
     if wrong["type"] != "extra_forbidden":
         return f"{place}: {wrong['msg'].removeprefix('Value error, ')}"
     valid = list(CodeDPOSection.model_fields)
-    close = difflib.get_close_matches(str(wrong["loc"][-1]), valid, n=1)
-    mend = f"did you mean {close[0]!r}?" if close else f"valid keys: {', '.join(valid)}"
-    return f"{place}: unknown key; {mend}"
+    hint = did_you_mean(str(wrong["loc"][-1]), valid) or f"; valid keys: {', '.join(valid)}"
+    return f"{place}: unknown key{hint}"

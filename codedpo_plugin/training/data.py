@@ -1,11 +1,10 @@
 """The data that a training recipe names, loaded as its stack loads it."""
 
-import difflib
 import json
 from pathlib import Path
 from typing import Any
 
-from codedpo_plugin.errors import InputError
+from codedpo_plugin.errors import InputError, did_you_mean
 from codedpo_plugin.training.recipe import TrainingRecipe
 
 COLUMNS = {
@@ -97,8 +96,8 @@ def _llamafactory(recipe: TrainingRecipe) -> dict[str, Any]:
 def _listed(info: dict[str, Any], name: str, folder: Path, key: str, method: str) -> Any:
     """The rows of one entry of dataset_info.json, columns renamed to ours."""
     if name not in info:
-        close = difflib.get_close_matches(name, info, n=1) or list(info)
-        raise InputError(f"{key}: {name!r} is not in dataset_info.json; there: {', '.join(close)}")
+        hint = did_you_mean(name, info) or f"; there: {', '.join(info)}"
+        raise InputError(f"{key}: {name!r} is not in dataset_info.json{hint}")
     entry = info[name]
     if bool(entry.get("ranking")) != (method == "dpo"):
         raise InputError(

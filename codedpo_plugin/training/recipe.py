@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import yaml
 
+from codedpo_plugin.command_line import parse_override
 from codedpo_plugin.errors import InputError
 
 Stack = Literal["trl", "axolotl", "llamafactory"]
@@ -160,12 +161,9 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parsed(override: str) -> dict[str, Any]:
-    """{key: {sub: value}} of `key.sub=value`; the value is YAML."""
-    name, equals, text = override.partition("=")
-    if not equals:
-        raise InputError(f"--set {override}: expected key=value, for instance max_length=1024")
-    value = yaml.safe_load(text)
-    for part in reversed(name.split(".")):
+    """{key: {sub: value}} of `key.sub=value`."""
+    keys, value = parse_override(override)
+    for part in reversed(keys):
         value = {part: value}
     return dict(value)
 

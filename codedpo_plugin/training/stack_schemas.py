@@ -6,7 +6,6 @@ usage; Axolotl drops it; so recipes are held against the stack's own classes her
 
 import argparse
 import dataclasses
-import difflib
 import importlib
 import importlib.util
 import warnings
@@ -15,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from codedpo_plugin.errors import did_you_mean
 from codedpo_plugin.training.recipe import TrainingRecipe
 
 _REMOVED = {
@@ -122,16 +122,11 @@ def _llamafactory(recipe: TrainingRecipe) -> Iterator[str]:
     templates = importlib.import_module("llamafactory.data.template").TEMPLATES
     template = recipe.keys.get("template")
     if template and template not in templates:
-        yield f"template: LLaMA-Factory knows no {template!r}{_nearest(template, templates)}"
+        yield f"template: LLaMA-Factory knows no {template!r}{did_you_mean(template, templates)}"
 
 
 def _unknown(recipe: TrainingRecipe, unknown: set[str], known: set[str]) -> Iterator[str]:
     removed = _REMOVED.get(recipe.stack, {})
     for key in sorted(unknown):
-        mend = f": {removed[key]}" if key in removed else _nearest(key, known)
+        mend = f": {removed[key]}" if key in removed else did_you_mean(key, known)
         yield f"{key}: unknown to the installed {_PACKAGES[recipe.stack]}{mend}"
-
-
-def _nearest(key: str, known: Any) -> str:
-    close = difflib.get_close_matches(key, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""

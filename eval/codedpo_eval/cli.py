@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from codedpo_eval import cli_others
+from codedpo_plugin.command_line import make_console
 from codedpo_plugin.errors import InputError
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def self_test(
     """Grade the benchmark's own reference solutions: what fails cannot be measured here."""
     from codedpo_eval.grading import reference_check as module
 
-    console, loaded = _console(), _load(benchmark, data)
+    console, loaded = make_console(), _load(benchmark, data)
     settings = _settings(loaded, seconds, python)
     found = module.run(loaded, data, settings, workers, console)
     console.print(f"self-test: {found['passed']} of {found['tasks']} reference solutions pass")
@@ -219,7 +219,7 @@ def _compare(
             raise InputError(f"--pairing {pairing}: all or median")
         measured = Protocol(runs=runs, rounds=rounds, pairing=pairing)  # type: ignore[arg-type]
     benchmark = _load(name or report.load(before)["benchmark"]["source"], data)
-    return module.compare(before, after, benchmark, out, measured, _console())
+    return module.compare(before, after, benchmark, out, measured, make_console())
 
 
 app.command()(cli_others.export)
@@ -269,7 +269,7 @@ def _load(name: str, data: Path | None, choice: "Choice" = ()) -> "Benchmark":
         "no version that is known here" if benchmark.kind != "own" else ""
     )
     told = f"{benchmark.name}: {len(benchmark.tasks)} tasks of {benchmark.path}"
-    _console().print(
+    make_console().print(
         ", ".join(filter(None, (told, known, f"md5 {benchmark.md5}"))),
         markup=False,
         highlight=False,
@@ -282,7 +282,7 @@ def _generate(benchmark: "Benchmark", settings: "Sampling", style: str, n: int, 
 
     if style not in module.STYLES:
         raise InputError(f"--style {style}: one of {', '.join(module.STYLES)}")
-    module.generate(benchmark, settings, style, n, out, _console())
+    module.generate(benchmark, settings, style, n, out, make_console())
 
 
 def _grade(
@@ -302,7 +302,7 @@ def _grade(
     from codedpo_eval.grading import reference_check as self_test
     from codedpo_eval.reporting import report as reports
 
-    benchmark, console = load(name, data, choice), _console()
+    benchmark, console = load(name, data, choice), make_console()
     found = samples.read(given or out / samples.FILE, benchmark)
     if given:
         samples.write(out / samples.FILE, found.rows)
@@ -337,7 +337,3 @@ def _settings(benchmark: "Benchmark", seconds: float, python: str | None) -> "Gr
     if python:
         raise InputError(f"--python: {benchmark.name} needs no other interpreter than this one")
     return GradeSettings(seconds=seconds)
-
-
-def _console() -> Console:
-    return Console(soft_wrap=not Console().is_terminal)

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from codedpo_plugin.command_line import make_console
 from codedpo_plugin.errors import InputError
 
 
@@ -33,7 +33,7 @@ def export(
     from codedpo_eval.harnesses import export as exports
     from codedpo_eval.reporting import report as reports
 
-    console = _console()
+    console = make_console()
     if bigcode and to != "bigcode":
         raise InputError(f"--bigcode: belongs to --to bigcode, not to --to {to}")
     graded = exports.export(run, to, out, console, data=data, model=model)
@@ -52,8 +52,4 @@ def setup(
 
     if what != "ds1000":
         raise InputError(f"setup {what}: only ds1000 has an environment of its own")
-    environment.setup(folder, _console(), python)
-
-
-def _console() -> Console:
-    return Console(soft_wrap=not Console().is_terminal)
+    environment.setup(folder, make_console(), python)

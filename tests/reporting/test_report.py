@@ -351,7 +351,7 @@ def test_show_of_a_problem_of_which_nothing_ran(tmp_path):
 
 def test_unknown_task_names_near_ones(recipe):
     with pytest.raises(
-        InputError, match=r"no task 'set/tow' among its 3 problems; near: 'set/two'"
+        InputError, match=r"no task 'set/tow' among its 3 problems; did you mean 'set/two'"
     ):
         show(recipe.output, "set/tow", terminal())
 
