@@ -301,6 +301,7 @@ def _grade(
     from codedpo_eval.grading import grade as module
     from codedpo_eval.grading import reference_check as self_test
     from codedpo_eval.reporting import report as reports
+    from codedpo_eval.reporting import run_page
 
     benchmark, console = load(name, data, choice), make_console()
     found = samples.read(given or out / samples.FILE, benchmark)
@@ -322,8 +323,8 @@ def _grade(
         console.print("the reference solutions first, once for this environment")
         tested = self_test.run(benchmark, data, settings, workers, console)
     report = reports.summarise(benchmark, found, verdicts, settings, name, tested, grader)
-    reports.write(out, report)
-    reports.print_tables(report, console)
+    run_page.write(out, report)
+    run_page.print_tables(report, console)
     console.print(str(out / "report.html"), markup=False)
 
 

@@ -31,7 +31,7 @@ def export(
 ) -> None:
     """Write a graded run in the format of another harness, leaderboard or model card."""
     from codedpo_eval.harnesses import export as exports
-    from codedpo_eval.reporting import report as reports
+    from codedpo_eval.reporting import run_page
 
     console = make_console()
     if bigcode and to != "bigcode":
@@ -39,7 +39,7 @@ def export(
     graded = exports.export(run, to, out, console, data=data, model=model)
     if bigcode:
         report = exports.grade_by_bigcode(graded, bigcode, bigcode_python, console)
-        reports.print_tables(report, console)
+        run_page.print_tables(report, console)
 
 
 def setup(

@@ -29,7 +29,7 @@ from codedpo_eval.comparison import compare, speedup
 from codedpo_eval.generation import generate as asking
 from codedpo_eval.generation import samples
 from codedpo_eval.grading import grade as grading
-from codedpo_eval.reporting import report
+from codedpo_eval.reporting import report, run_page
 from codedpo_eval.verdict import PASS, GradeSettings
 from codedpo_plugin import pipeline, stages
 from codedpo_plugin.dataset import export
@@ -202,7 +202,7 @@ class Seed:
         job = grading.Job(str(benchmark.path), None, folder, settings)
         verdicts = grading.grade(job, 1, CONSOLE)
         found = samples.read(folder / samples.FILE, benchmark)
-        report.write(folder, report.summarise(benchmark, found, verdicts, settings, job.name))
+        run_page.write(folder, report.summarise(benchmark, found, verdicts, settings, job.name))
         right = {task.task_id: 0 for task in benchmark.tasks}
         for row in verdicts:
             right[row["task_id"]] += row["base"] == PASS

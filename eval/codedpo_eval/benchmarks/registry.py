@@ -73,6 +73,11 @@ class Benchmark:
         """Whether further tests than the base ones are run."""
         return self.name.endswith("+")
 
+    @property
+    def test_sets(self) -> tuple[str, ...]:
+        """The sets of tests that verdicts are of: `base`, and `plus` where there are more tests."""
+        return ("base", "plus") if self.plus else ("base",)
+
     def facts(self) -> dict[str, Any]:
         """What a report records of it."""
         return {
@@ -84,6 +89,13 @@ class Benchmark:
             "tasks": len(self.tasks),
             "choice": dict(self.choice),
         }
+
+
+def score_names(name: str) -> dict[str, str]:
+    """Set of tests -> the benchmark's name in a score: humaneval's base tests are part of those of
+    humaneval+.
+    """
+    return {"base": name.removesuffix("+"), "plus": name}
 
 
 class Kind(Protocol):

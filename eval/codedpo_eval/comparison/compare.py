@@ -1,9 +1,9 @@
-"""Compare two runs on one benchmark: who solves more, and whose right programs are faster."""
+"""Compare two runs on one benchmark: which solves more, and whose right programs are faster."""
 
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,18 @@ import numpy as np
 from rich.console import Console
 
 from codedpo_eval.benchmarks.registry import Benchmark, kind_module
+from codedpo_eval.comparison import compare_page
 from codedpo_eval.comparison import speedup as speedups
+from codedpo_eval.comparison.compare_page import SIDES
 from codedpo_eval.comparison.speedup import Protocol, Sides
 from codedpo_eval.reporting import report as reports
+from codedpo_eval.reporting.report import Report
 from codedpo_eval.verdict import PASS, UNGRADED
 from codedpo_plugin.errors import InputError
-from codedpo_plugin.reporting.render import Rows, markdown, rich_table
 from codedpo_plugin.run_folder.shards import Row, replacing
 from codedpo_plugin.statistics import bootstrap
 
 FILE = "compare.json"
-_SIDES = ("before", "after")
 
 
 def compare(
@@ -35,48 +36,51 @@ def compare(
     """Compare graded runs, and write `compare.json`, `.md` and `.html` into a folder.
 
     Args:
-        before: a run's folder, of the model before training.
-        after: that of the model after it.
+        before: folder of a graded run, of the model before training.
+        after: that of the model after training.
         benchmark: what both were graded on.
         out: the folder to write into.
-        protocol: how speedup is measured; None: not at all.
-        console: to say what is done.
+        protocol: how speedup is measured; None: it is not.
+        console: shows progress and the tables.
+
+    Returns:
+        What `compare.json` holds, without the rows of problems.
 
     Raises:
-        InputError: the runs are not of the same benchmark file, or have changed since graded.
+        InputError: the runs were graded on different benchmark files, or their samples have
+            changed since.
     """
     runs = [reports.load(run) for run in (before, after)]
     check(runs, (before, after), benchmark)
     rows = (reports.load_rows(before), reports.load_rows(after))
-    kinds = ["base", "plus"] if benchmark.plus else ["base"]
     summary: dict[str, Any] = {
         "benchmark": benchmark.facts(),
         "before": _facts(before, runs[0]),
         "after": _facts(after, runs[1]),
-        "solving": {
-            kind: solving(benchmark, *rows, kind)
-            | {
-                side: run["pass_at_k"][kind]["pass@1"]
-                for side, run in zip(_SIDES, runs, strict=True)
-            }
-            for kind in kinds
-        },
+        "solving": {kind: _solving(benchmark, runs, rows, kind) for kind in benchmark.test_sets},
         "speedup": None,
     }
     measured: list[Row] = []
     if protocol is not None:
         if runs[0]["samples"]["hash"] == runs[1]["samples"]["hash"]:
-            console.print("a run against itself: every program is measured beside its copy")
-            protocol = Protocol(**(asdict(protocol) | {"shared": False}))
-        summary["speedup"], measured = _speedup(benchmark, *rows, kinds[-1], out, protocol, console)
-    _write(out, summary, measured)
-    _print(summary, console)
+            console.print("both runs have the same samples: programs are timed beside their copies")
+            protocol = replace(protocol, shared=False)
+        summary["speedup"], measured = _speedup(benchmark, rows, out, protocol, console)
+    with replacing(out / FILE) as file:
+        file.write(json.dumps(summary | {"problems": measured}, indent=1).encode())
+    page = compare_page.page(summary)
+    page.write(out, "compare", compare_page.drawn(summary, measured))
+    page.print(console)
     console.print(str(out / "compare.html"), markup=False)
     return summary
 
 
-def check(runs: Sequence[dict[str, Any]], folders: Sequence[Path], benchmark: Benchmark) -> None:
-    """Refuse runs that were not graded on this very benchmark."""
+def check(runs: Sequence[Report], folders: Sequence[Path], benchmark: Benchmark) -> None:
+    """Refuse runs that were graded on another benchmark, or another file of it.
+
+    Raises:
+        InputError: they were.
+    """
     for run, folder in zip(runs, folders, strict=True):
         of = run["benchmark"]
         if (of["sha256"], of["name"]) != (benchmark.sha256, benchmark.name):
@@ -86,7 +90,7 @@ def check(runs: Sequence[dict[str, Any]], folders: Sequence[Path], benchmark: Be
             )
 
 
-def _facts(folder: Path, run: dict[str, Any]) -> dict[str, Any]:
+def _facts(folder: Path, run: Report) -> dict[str, Any]:
     sampled = run["generation"] or {}
     return {
         "run": folder.name,
@@ -97,11 +101,24 @@ def _facts(folder: Path, run: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def solving(benchmark: Benchmark, before: list[Row], after: list[Row], kind: str) -> dict[str, Any]:
-    """The difference of pass@1, and who wins which problem.
+def _solving(
+    benchmark: Benchmark, runs: Sequence[Report], rows: tuple[list[Row], list[Row]], kind: str
+) -> dict[str, Any]:
+    scores = (run["pass_at_k"][kind]["pass@1"] for run in runs)
+    return solving(benchmark, *rows, kind) | dict(zip(SIDES, scores, strict=True))
 
-    The exact test is McNemar's where each problem has one sample; with more, the sign test over
-    problems whose shares of right samples differ, which is the same for one.
+
+def solving(benchmark: Benchmark, before: list[Row], after: list[Row], kind: str) -> dict[str, Any]:
+    """The difference in pass@1, and which run solves which problem more often.
+
+    The exact test is McNemar's where each problem has one sample. With more samples it is the sign
+    test over problems whose shares of right samples differ; for one sample the two are the same.
+
+    Args:
+        benchmark: of both runs.
+        before: rows of samples and verdicts.
+        after: rows of samples and verdicts.
+        kind: the set of tests, `base` or `plus`.
     """
     from scipy.stats import binomtest
 
@@ -122,7 +139,7 @@ def solving(benchmark: Benchmark, before: list[Row], after: list[Row], kind: str
 
 
 def _shares(names: Iterable[str], rows: list[Row], kind: str) -> list[float]:
-    """The share of right samples of every task; 0 without samples."""
+    """The share of right samples of each task; 0 for a task without samples."""
     number = Counter(row["task_id"] for row in rows)
     right = Counter(row["task_id"] for row in rows if row[kind] == PASS)
     return [right[name] / max(number[name], 1) for name in names]
@@ -130,9 +147,7 @@ def _shares(names: Iterable[str], rows: list[Row], kind: str) -> list[float]:
 
 def _speedup(
     benchmark: Benchmark,
-    before: list[Row],
-    after: list[Row],
-    kind: str,
+    graded: tuple[list[Row], list[Row]],
     out: Path,
     protocol: Protocol,
     console: Console,
@@ -140,10 +155,10 @@ def _speedup(
     calls = getattr(kind_module(benchmark.kind), "calls", None)
     if calls is None:
         raise InputError(
-            f"{benchmark.name}: its tasks are no functions with inputs, so no speedup can be "
-            "measured; compare with --no-timing"
+            f"{benchmark.name}: its tasks are not functions with inputs, so speedup cannot be "
+            "measured; use --no-timing"
         )
-    right = [_right(rows, kind) for rows in (before, after)]
+    right = [_right(rows, benchmark.test_sets[-1]) for rows in graded]
     sides = [
         Sides(task, calls(task), right[0][task.task_id], right[1][task.task_id])
         for task in benchmark.tasks
@@ -164,126 +179,3 @@ def _right(rows: list[Row], kind: str) -> dict[str, list[str]]:
         if row[kind] == PASS:
             found.setdefault(row["task_id"], []).append(row["solution"])
     return found
-
-
-# -- what people see ------------------------------------------------------------------------------
-
-
-def tables(summary: dict[str, Any]) -> list[Rows]:
-    """Solving; speedup."""
-    name = summary["benchmark"]["name"]
-    kinds = {"base": name.removesuffix("+"), "plus": name}
-    of = list(summary["solving"].values())
-    signed = "{:+.1f} [{:+.1f}, {:+.1f}]"
-    solved = [
-        ("before", *(reports.percent(one["before"]) for one in of)),
-        ("after", *(reports.percent(one["after"]) for one in of)),
-        ("difference", *(signed.format(*(100 * x for x in one["difference"])) for one in of)),
-        ("problems won", *(str(len(one["won"])) for one in of)),
-        ("problems lost", *(str(len(one["lost"])) for one in of)),
-        ("p", *(f"{one['p']:.2g}" for one in of)),
-    ]
-    head = ("pass@1, % [95 %]", *(kinds[kind] for kind in summary["solving"]))
-    parts = [Rows(head, solved)]
-    return [*parts, *speedup_tables(summary["speedup"])] if summary["speedup"] else parts
-
-
-def speedup_tables(found: dict[str, Any]) -> list[Rows]:
-    """Figures of speedup beside those of the control, and what was measured."""
-    control = found["control"]
-    lines = [
-        ("geometric mean", *(_times(of["geometric_mean"]) for of in (found, control))),
-        *(
-            (text, *(_portion(of[key]) for of in (found, control)))
-            for text, key in (
-                ("optimised, surely", "optimised_gated"),
-                ("≥ 10 % faster", "optimised"),
-                ("slowed, surely", "slowed_gated"),
-                ("≥ 10 % slower", "slowed"),
-            )
-        ),
-    ]
-    zero = found["wrong_as_zero"]
-    problems = [
-        ("solved by both", f"{found['joint']:,}"),
-        ("  measured", f"{found['measured']:,}"),
-        ("  of these with equal programs (speedup 1)", f"{found['equal_programs']:,}"),
-        ("  of these measured to 10 % or better", f"{found['resolved']:,}"),
-        *((f"  not measured: {why}", f"{n:,}") for why, n in found["unmeasured"].items()),
-        ("mean speedup, wrong counts as 0", _times(zero["mean"])),
-        ("optimised surely, wrong counts as 0", _portion(zero["optimised_gated"])),
-    ]
-    return [
-        Rows(("Speedup [95 %]", "after / before", "control (copies)"), lines),
-        Rows(("Problems", ""), problems),
-    ]
-
-
-def _times(value: Sequence[float] | None) -> str:
-    return "{:.3f}\u00d7 [{:.3f}, {:.3f}]".format(*value) if value else "none"
-
-
-def _portion(share: dict[str, Any]) -> str:
-    if share["share"] is None:
-        return "none"
-    return f"{share['count']} of {share['of']}, {reports.percent(share['share'])} %"
-
-
-def tiles(summary: dict[str, Any]) -> dict[str, str]:
-    """The numbers that a reader wants first."""
-    last = list(summary["solving"].values())[-1]
-    shown = {"points of pass@1": f"{100 * last['difference'][0]:+.1f}"}
-    if found := summary["speedup"]:
-        shown["speedup"] = _times(found["geometric_mean"]).partition(" ")[0]
-        for name, of in (("optimised, surely", found), ("the same of copies", found["control"])):
-            share = of["optimised_gated"]["share"]
-            shown[name] = f"{100 * share[0]:.1f} %" if share else "none"
-    return shown
-
-
-def facts(summary: dict[str, Any]) -> dict[str, str]:
-    """What fits no table."""
-    benchmark = summary["benchmark"]
-    told = {"benchmark": f"{benchmark['name']}, {benchmark['file']}, md5 {benchmark['md5']}"}
-    for side in _SIDES:
-        of = summary[side]
-        named = [of["run"], of["model"]] if of["model"] else [of["run"]]
-        told[side] = "; ".join([", ".join(named), *of["samples"]["notices"]])
-    for kind, of in summary["solving"].items():
-        told[f"test, {kind}"] = f"{of['test']}: p = {of['p']:.2g}"
-    if found := summary["speedup"]:
-        protocol = found["protocol"]
-        told["protocol"] = (
-            f"{protocol['runs']} runs of {protocol['min_rounds']} to {protocol['rounds']} rounds, "
-            f"CPU time, samples of {1000 * protocol['sample_seconds']:g} ms, programs paired: "
-            f"{protocol['pairing']}; optimised: at least 10 % faster, surely: also two standard "
-            "errors lower, and three from 1"
-        )
-    return told
-
-
-def _write(out: Path, summary: dict[str, Any], measured: list[Row]) -> None:
-    from codedpo_eval.reporting import figures, page
-
-    rows, told = tables(summary), facts(summary)
-    drawn = [figures.solving(summary)]
-    if summary["speedup"]:
-        drawn.append(figures.speedups(measured))
-    with replacing(out / FILE) as file:
-        file.write(json.dumps(summary | {"problems": measured}, indent=1).encode())
-    with replacing(out / "compare.md") as file:
-        file.write(markdown([*rows, Rows(("", ""), list(told.items()))]).encode())
-    title = f"codedpo eval: {summary['before']['run']} → {summary['after']['run']}"
-    with replacing(out / "compare.html") as file:
-        file.write(
-            page.page(
-                title, summary["benchmark"]["name"], tiles(summary), rows, told, drawn
-            ).encode()
-        )
-
-
-def _print(summary: dict[str, Any], console: Console) -> None:
-    for rows in tables(summary):
-        console.print(rich_table(rows), soft_wrap=False)
-    for name, fact in facts(summary).items():
-        console.print(f"{name}: {fact}", markup=False, highlight=False)

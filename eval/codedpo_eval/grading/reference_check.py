@@ -55,7 +55,7 @@ def known(benchmark: Benchmark, settings: GradeSettings) -> dict[str, Any] | Non
     rows = list(grade.read(_folder(benchmark, settings) / grade.FILE))
     ungraded = Counter(row["error"] for row in rows if row["base"] == UNGRADED)
     rows = [row for row in rows if row["base"] != UNGRADED]
-    last = "plus" if benchmark.plus else "base"
+    last = benchmark.test_sets[-1]
     failed = {row["task_id"]: f"{row[last]}: {row['error']}" for row in rows if row[last] != PASS}
     if not rows:
         return None

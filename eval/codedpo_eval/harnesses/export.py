@@ -13,9 +13,11 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from codedpo_eval.benchmarks.registry import Benchmark, load
+from codedpo_eval.benchmarks.registry import Benchmark, load, score_names
 from codedpo_eval.generation import samples as samples_file
 from codedpo_eval.reporting import report as reports
+from codedpo_eval.reporting import run_page
+from codedpo_eval.reporting.page import percent
 from codedpo_eval.reporting.report import Report
 from codedpo_eval.verdict import PASS
 from codedpo_plugin.errors import InputError
@@ -182,7 +184,7 @@ def grade_by_bigcode(
     found = harness.run(job, checkout, python, console)
     others = graded.report.get("other_graders", [])
     others = [one for one in others if one["grader"] != found["grader"]]
-    return reports.write(graded.run, graded.report | {"other_graders": [*others, found]})
+    return run_page.write(graded.run, graded.report | {"other_graders": [*others, found]})
 
 
 def leaderboard(graded: Graded) -> list[Path]:
@@ -301,10 +303,9 @@ def _how(report: Report) -> str:
 
 def model_card(report: Report) -> str:
     """A Markdown table of a run's scores with 95 % intervals, for a model card."""
-    name = report["benchmark"]["name"]
-    titles = {"base": name.removesuffix("+"), "plus": name}
+    titles = score_names(report["benchmark"]["name"])
     lines = [
-        (titles[kind], k, reports.percent(tuple(value)), str(report["graded_tasks"]))
+        (titles[kind], k, percent(tuple(value)), str(report["graded_tasks"]))
         for kind, values in report["pass_at_k"].items()
         for k, value in values.items()
     ]

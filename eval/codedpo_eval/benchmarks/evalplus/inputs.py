@@ -1,11 +1,32 @@
-"""MBPP+ as Python has it: JSON knows no tuples, sets and complex numbers, so these are lists or
-texts in the file. Which tasks want which is a fact of the data set (v0.2.0).
+"""Inputs of the tests of HumanEval(+) and MBPP(+).
+
+JSON knows no tuples, sets and complex numbers, so in MBPP+'s file these are lists or
+texts. Which tasks want which is a fact of the data set (v0.2.0).
 """
 
 from collections.abc import Callable
 from typing import Any
 
+from codedpo_eval.benchmarks.registry import Task
+
 Arguments = list[Any]
+
+LONGEST = 300.0
+"""CPU seconds that a test may use at most; the slowest reference takes some 30."""
+
+
+def family(task: Task) -> str:
+    """`HumanEval` or `Mbpp`."""
+    return task.task_id.partition("/")[0]
+
+
+def arguments(task: Task) -> tuple[list[Arguments], list[Arguments]]:
+    """Argument lists of base and plus tests."""
+    row = task.row
+    base, plus = row["base_input"], row["plus_input"]
+    if family(task) == "Mbpp":
+        return restored(task.task_id, base), restored(task.task_id, plus)
+    return base, plus
 
 
 def restored(task_id: str, inputs: list[Arguments]) -> list[Arguments]:

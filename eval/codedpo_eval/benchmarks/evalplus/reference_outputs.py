@@ -11,7 +11,7 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from codedpo_eval.benchmarks.evalplus.tasks import LONGEST, arguments
+from codedpo_eval.benchmarks.evalplus.inputs import LONGEST, arguments
 from codedpo_eval.benchmarks.registry import Benchmark, Task, cache_folder
 from codedpo_plugin.errors import InfrastructureError
 from codedpo_plugin.run_folder.shards import key_of, replacing

@@ -17,14 +17,12 @@ from typing import Any
 
 from codedpo_eval.benchmarks.answers import call_of, completed, written
 from codedpo_eval.benchmarks.evalplus import comparison, comparison_rules
-from codedpo_eval.benchmarks.evalplus.inputs import restored
+from codedpo_eval.benchmarks.evalplus.inputs import LONGEST, arguments, family
+from codedpo_eval.benchmarks.evalplus.reference_outputs import Expected, expected_of
 from codedpo_eval.benchmarks.registry import Benchmark, Grader, Located, Prompt, Task
 from codedpo_eval.verdict import PASS, GradeSettings, Verdict
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.sandbox.client import Cell, Limits, Reply, Sandbox
-
-LONGEST = 300.0
-"""CPU seconds that a test may use at most; the slowest reference takes some 30."""
 
 # evalplus 0.3.1, provider/utility.py and codegen.py.
 _STOPS = ["<|endoftext|>", "<|endofmask|>", "</s>", "\nif __name__", "\ndef main(", "\nprint("]
@@ -75,7 +73,7 @@ def ask(task: Task, style: str) -> tuple[Prompt, list[str]]:
     if style == "chat":
         content = f"{_INSTRUCTION}\n```python\n{prompt}\n```"
         return [{"role": "user", "content": content}], []
-    return f"{prompt}\n", [*_STOPS, *_MORE_STOPS.get(_family(task), [])]
+    return f"{prompt}\n", [*_STOPS, *_MORE_STOPS.get(family(task), [])]
 
 
 def program(task: Task, response: str, style: str) -> str:
@@ -83,19 +81,6 @@ def program(task: Task, response: str, style: str) -> str:
     if style == "chat":
         return written(response, task.entry_point)
     return completed(f"{task.prompt.strip()}\n", response, task.entry_point, ask(task, style)[1])
-
-
-def _family(task: Task) -> str:
-    return task.task_id.partition("/")[0]
-
-
-def arguments(task: Task) -> tuple[list[list[Any]], list[list[Any]]]:
-    """Argument lists of base and plus tests."""
-    row = task.row
-    base, plus = row["base_input"], row["plus_input"]
-    if _family(task) == "Mbpp":
-        return restored(task.task_id, base), restored(task.task_id, plus)
-    return base, plus
 
 
 def calls(task: Task) -> list[str]:
@@ -107,8 +92,6 @@ def calls(task: Task) -> list[str]:
 @contextmanager
 def grader(benchmark: Benchmark, settings: GradeSettings) -> Iterator[Grader]:
     """A sandbox for programs; ground truth of one task at a time is in memory."""
-    from codedpo_eval.benchmarks.evalplus.reference_outputs import expected_of
-
     limits = Limits(LONGEST, settings.memory_mb, max_timeouts=1, share="solution")
     with Sandbox(limits) as sandbox:
 
@@ -123,14 +106,14 @@ class _Task:
     """One task, ready to grade programs."""
 
     def __init__(
-        self, task: Task, expected: Any, sandbox: Sandbox, settings: GradeSettings, plus: bool
+        self, task: Task, expected: Expected, sandbox: Sandbox, settings: GradeSettings, plus: bool
     ) -> None:
         base, more = arguments(task)
         self.task, self.sandbox, self.settings = task, sandbox, settings
         self.expected = expected
         self.inputs = [*base, *more] if plus else base
         self.base, self.plus = len(base), plus
-        known = (_family(task), task.entry_point or "", task.row["atol"])
+        known = (family(task), task.entry_point or "", task.row["atol"])
         self.oracles = [
             rule
             for texts in (expected.texts[: self.base], expected.texts[self.base :])
