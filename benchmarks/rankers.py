@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from codedpo_plugin.pairing.selection import SELECTIONS, Problem
+from codedpo_plugin.ranking.pass_matrix import PassMatrix
 from codedpo_plugin.ranking.rank import score
-from codedpo_plugin.ranking.rankers import RANKERS, PassMatrix
+from codedpo_plugin.ranking.rankers import RANKERS
 from codedpo_plugin.recipe import Pairs, Recipe
 
 N, M, P = 15, 15, 30

@@ -19,13 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codedpo_plugin.ranking.rankers import (
-    NOT_RUN,
-    REFUSED,
-    PassMatrix,
-    agreement_with_others,
-    shared_outputs,
-)
+from codedpo_plugin.ranking.pass_matrix import NOT_RUN, REFUSED, PassMatrix
+from codedpo_plugin.ranking.rankers import agreement_with_others, shared_outputs
 from codedpo_plugin.recipe import Calibration
 
 _WEIGHT = 0.2  # of what speaks for and against the best solution beside its agreement

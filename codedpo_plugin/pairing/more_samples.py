@@ -6,7 +6,7 @@ from pathlib import Path
 
 from codedpo_plugin.pairing.confidence import evidence
 from codedpo_plugin.pairing.selection import Problem
-from codedpo_plugin.ranking.rankers import NOT_RUN
+from codedpo_plugin.ranking.pass_matrix import NOT_RUN
 from codedpo_plugin.run_folder.shards import Row, replacing
 
 MORE_TESTS = "more tests"

@@ -22,7 +22,7 @@ from codedpo_plugin.pairing.more_samples import what_would_settle
 from codedpo_plugin.pairing.selection import SELECTIONS, UNSURE, Problem
 from codedpo_plugin.parsing.programs import normalised
 from codedpo_plugin.ranking.credible_tests import credible_tests, ranked
-from codedpo_plugin.ranking.rank import pass_matrix
+from codedpo_plugin.ranking.pass_matrix import pass_matrix
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.run_folder.shards import Row
 from codedpo_plugin.timing.time_solutions import worth_a_pair

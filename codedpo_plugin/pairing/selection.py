@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from codedpo_plugin.pairing.confidence import Evidence, evidence
-from codedpo_plugin.ranking.rankers import PassMatrix
+from codedpo_plugin.ranking.pass_matrix import PassMatrix
 from codedpo_plugin.recipe import Pairs
 
 UNSURE = "confidence below pairs.min_confidence"

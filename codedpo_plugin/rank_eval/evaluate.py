@@ -17,8 +17,8 @@ from codedpo_plugin import pipeline
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.pairing.selection import SELECTIONS, Choice, Problem
 from codedpo_plugin.rank_eval.metrics import METRICS
-from codedpo_plugin.ranking.rank import pass_matrix
-from codedpo_plugin.ranking.rankers import NOT_RUN, RANKERS, PassMatrix
+from codedpo_plugin.ranking.pass_matrix import NOT_RUN, PassMatrix, pass_matrix
+from codedpo_plugin.ranking.rankers import RANKERS
 from codedpo_plugin.recipe import Pairs, Recipe
 from codedpo_plugin.run_folder.candidates import read_manifest
 from codedpo_plugin.run_folder.shards import read_merged

@@ -1,33 +1,27 @@
 """The best solution of a problem, and the credible tests: those that it passes (paper, 3.3-3.4)."""
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codedpo_plugin.recipe import Recipe
+from codedpo_plugin.ranking.pass_matrix import executed, pass_flags
 from codedpo_plugin.run_folder.shards import Row
 
+if TYPE_CHECKING:
+    from codedpo_plugin.recipe import Recipe
 
-def ranked(row: Row, recipe: Recipe) -> list[int]:
+
+def ranked(row: Row, recipe: "Recipe") -> list[int]:
     """Solutions that ran, best first; ties in the order that `pairs.ties` says."""
     scores = row[recipe.ranker]["solution_scores"]
-    return sorted(ran(row), key=lambda i: (-scores[i], _tie_break(row, i, recipe.pairs.ties)))
+    return sorted(executed(row), key=lambda i: (-scores[i], _tie_break(row, i, recipe.pairs.ties)))
 
 
-def ran(row: Row) -> list[int]:
-    """Solutions of which at least one cell was run."""
-    return [i for i, line in enumerate(row["outcomes"]) if set(line) != {"not_run"}]
-
-
-def passes(row: Row) -> np.ndarray:
-    """bool [N, M]: which solution passes which test."""
-    return np.array([[outcome == "passed" for outcome in line] for line in row["outcomes"]])
-
-
-def credible_tests(row: Row, recipe: Recipe) -> list[int]:
+def credible_tests(row: Row, recipe: "Recipe") -> list[int]:
     """The tests that the best solution passes; none where nothing ran."""
     order = ranked(row, recipe)
-    return np.flatnonzero(passes(row)[order[0]]).tolist() if order else []
+    return np.flatnonzero(pass_flags(row)[order[0]]).tolist() if order else []
 
 
 def telling_tests(row: Row, credible: list[int]) -> list[int]:
@@ -36,7 +30,7 @@ def telling_tests(row: Row, credible: list[int]) -> list[int]:
     What even wrong solutions pass, an empty list say, is soon done by all, and tells fast from slow
     no better. All of them, where no solution fails any.
     """
-    table = passes(row)[ran(row)]
+    table = pass_flags(row)[executed(row)]
     return [test for test in credible if not table[:, test].all()] or credible
 
 

@@ -19,34 +19,7 @@ from typing import Any
 import numpy as np
 
 from codedpo_plugin.errors import did_you_mean
-
-NO_VALUE, NOT_RUN, REFUSED = -1, -2, -3
-
-
-@dataclass(frozen=True)
-class PassMatrix:
-    """What the executions of one problem say."""
-
-    task_id: str
-    passes: np.ndarray
-    """bool [N, M]: solution i passes test j."""
-    outputs: np.ndarray
-    """int [N, C], C >= M: what the solutions return on the inputs of the tests, then on further
-    inputs. Within a column, equal numbers mean the same value. NO_VALUE: it raised or timed out,
-    or its value cannot be compared. REFUSED: it raised a ValueError, as programs do for inputs
-    that they do not accept. NOT_RUN: nothing is known."""
-    programs: np.ndarray
-    """int [N]: equal numbers mean the same program, but for comments and layout."""
-
-    def __post_init__(self) -> None:
-        if self.passes.dtype != bool or self.passes.ndim != 2:
-            raise ValueError(f"{self.task_id}: passes must be a bool matrix [solutions, tests]")
-        (n, m), (rows, columns) = self.passes.shape, self.outputs.shape
-        if rows != n or columns < m or self.programs.shape != (n,):
-            shapes = f"{self.passes.shape}, {self.outputs.shape} and {self.programs.shape}"
-            raise ValueError(
-                f"{self.task_id}: passes, outputs and programs differ in shape: {shapes}"
-            )
+from codedpo_plugin.ranking.pass_matrix import NOT_RUN, PassMatrix
 
 
 @dataclass(frozen=True)

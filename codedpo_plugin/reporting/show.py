@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from codedpo_plugin.errors import InputError, did_you_mean
-from codedpo_plugin.ranking import credible_tests
+from codedpo_plugin.ranking.credible_tests import ranked
+from codedpo_plugin.ranking.pass_matrix import executed, pass_flags
 from codedpo_plugin.recipe import Recipe, load_recipe
 from codedpo_plugin.reporting.text import cut_code, duration, plain
 from codedpo_plugin.run_folder import candidates
@@ -98,7 +99,7 @@ class View:
     @property
     def solutions(self) -> list[int]:
         """Solutions, best first; those that did not run come last."""
-        order = credible_tests.ranked(self.row, self.recipe)
+        order = ranked(self.row, self.recipe)
         return order + [i for i in range(len(self.row["solutions"])) if i not in set(order)]
 
     @property
@@ -121,7 +122,7 @@ class View:
 
 def explain(pair: Row, view: View) -> str:
     """Why this pair was made, and how sure that is; quotes an error message, which is untrusted."""
-    passed = credible_tests.passes(view.row)[:, view.row["credible_tests"]].sum(axis=1)
+    passed = pass_flags(view.row)[:, view.row["credible_tests"]].sum(axis=1)
     total = len(view.row["credible_tests"])
     chosen, rejected = pair["chosen_index"], pair["rejected_index"]
     if pair["kind"] == "correctness":
@@ -205,7 +206,7 @@ def _matrix_lines(view: View, columns: list[int]) -> Iterator[Text]:
     row, marks, scores = view.row, view.marks, view.scores
     seconds = dict(zip(row["timed"], row["seconds"], strict=True))
     groups: dict[tuple[str, ...], str] = {}
-    ran, tests = set(credible_tests.ran(row)), len(row["tests"])
+    ran, tests = set(executed(row)), len(row["tests"])
     for solution in view.solutions:
         outcomes = row["outcomes"][solution]
         behaviour = tuple("passed" if outcome == "passed" else "" for outcome in outcomes)
@@ -256,7 +257,7 @@ def _print_legend(view: View, console: Console) -> None:
 
 def _print_tests(view: View, console: Console) -> None:
     row, scores = view.row, view.test_scores
-    passed = credible_tests.passes(row).sum(axis=0)
+    passed = pass_flags(row).sum(axis=0)
     console.print(Text("\nTests: * credible (the best solution passes it)", "bold"))
     console.print(Text("       s sealed (judged outside the solution's process)", "bold"))
     console.print(Text(f"{'col':>4} {'test':>4} {'score':>9} {'passed':>7}     source"))

@@ -13,7 +13,7 @@ from codedpo_plugin import __version__
 from codedpo_plugin.dataset import export
 from codedpo_plugin.execution.execute import OUTCOMES
 from codedpo_plugin.executors.cores import usable_cores
-from codedpo_plugin.ranking import credible_tests
+from codedpo_plugin.ranking.pass_matrix import executed
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.reporting import plots
 from codedpo_plugin.run_folder import candidates, manifests
@@ -147,7 +147,7 @@ class _Tally:
             self.errors = Counter(dict(self.errors.most_common(_ERROR_TYPES // 2)))
 
     def _add_scores(self, row: Row) -> None:
-        ran = credible_tests.ran(row)
+        ran = executed(row)
         if not ran:
             return
         scores = np.array(row[self.recipe.ranker]["solution_scores"])[ran]

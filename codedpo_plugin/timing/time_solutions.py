@@ -31,7 +31,8 @@ from codedpo_plugin.execution.execute import require
 from codedpo_plugin.executors.cores import own_core
 from codedpo_plugin.parsing.assertions import enlarged, split_test
 from codedpo_plugin.parsing.programs import keeps_state
-from codedpo_plugin.ranking.credible_tests import credible_tests, passes, ranked, telling_tests
+from codedpo_plugin.ranking.credible_tests import credible_tests, ranked, telling_tests
+from codedpo_plugin.ranking.pass_matrix import pass_flags
 from codedpo_plugin.recipe import Recipe, Timing
 from codedpo_plugin.run_folder.shards import Row
 from codedpo_plugin.sandbox.client import Limits, Sandbox
@@ -192,7 +193,7 @@ def _worth_timing(row: Row, credible: list[int], recipe: Recipe) -> list[int]:
     """Solutions that pass all credible tests: different programs, that keep no state."""
     if not credible:
         return []
-    good: np.ndarray = np.all(passes(row)[:, credible], axis=1)
+    good: np.ndarray = np.all(pass_flags(row)[:, credible], axis=1)
     different: dict[int, int] = {}
     for index in ranked(row, recipe):
         program = row["programs"][index]

@@ -21,7 +21,8 @@ from codedpo_plugin.pairing.more_samples import (
 from codedpo_plugin.pairing.selection import SELECTIONS, UNSURE, Problem
 from codedpo_plugin.rank_eval import evaluate, report
 from codedpo_plugin.ranking.credible_tests import telling_tests
-from codedpo_plugin.ranking.rankers import NO_VALUE, NOT_RUN, RANKERS, REFUSED, PassMatrix
+from codedpo_plugin.ranking.pass_matrix import NO_VALUE, NOT_RUN, REFUSED, PassMatrix
+from codedpo_plugin.ranking.rankers import RANKERS
 from codedpo_plugin.recipe import Calibration, Pairs
 from codedpo_plugin.run_folder.shards import read_rows
 from helpers.candidates import DOUBLE, SIGN, make_recipe

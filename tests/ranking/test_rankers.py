@@ -7,11 +7,9 @@ import pytest
 from scipy.special import betaln
 from scipy.stats import spearmanr
 
+from codedpo_plugin.ranking.pass_matrix import NO_VALUE, NOT_RUN, PassMatrix
 from codedpo_plugin.ranking.rankers import (
-    NO_VALUE,
-    NOT_RUN,
     RANKERS,
-    PassMatrix,
     agreement,
     all_tests,
     b4,
