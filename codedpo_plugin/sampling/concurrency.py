@@ -1,19 +1,57 @@
-"""How many requests a server is given at a time."""
+"""How much a server is given at a time: a limit that adapts, and the slots under it."""
 
 import time
 from collections.abc import Callable
 
-_WORTH = 1.15  # times as many tokens per second, for twice the requests
-_LOOK_AGAIN = 16  # epochs until more is tried once more
+from codedpo_plugin.sampling.calls import Call
+
+_WORTHWHILE = 1.15  # times as many tokens per second, for twice the limit
+_TRY_AGAIN = 16  # epochs until a higher limit is tried once more
+
+
+def slots_of(call: Call) -> int:
+    """Slots that a call takes while it is under way: one, however many samples it asks for.
+
+    This sets the unit of the limit and of `max_concurrency`. The limiter counts replies in the same
+    unit: an epoch ends after twice as many replies as the limit.
+    """
+    return 1
+
+
+class Slots:
+    """What is under way at the server, against the limit."""
+
+    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limiter = Limiter(most, clock=clock)
+        self._clock = clock
+        self._paused_until = 0.0
+        self.in_use = 0
+
+    def free(self) -> int:
+        """Slots that calls may take now."""
+        paused = self._clock() < self._paused_until
+        return 0 if paused else max(0, self.limiter.limit - self.in_use)
+
+    def take(self, call: Call) -> None:
+        """A call has started."""
+        self.in_use += slots_of(call)
+
+    def release(self, call: Call) -> None:
+        """A call has ended, whatever it brought."""
+        self.in_use -= slots_of(call)
+
+    def pause(self, seconds: float) -> None:
+        """Start nothing for so long."""
+        self._paused_until = max(self._paused_until, self._clock() + seconds)
 
 
 class Limiter:
     """Additive increase, multiplicative decrease, with a ceiling where more brings nothing.
 
     At first the limit doubles from epoch to epoch (twice as many replies as the limit) while the
-    server's rate grows with it. Where it does not, requests would only wait in the server's queue:
-    the limit goes back one step, and more is tried again later. A sign of overload halves it (once
-    in an epoch, unless nothing but such signs come); from there on it grows by one in each epoch.
+    server's rate grows with it. Once it does not, further calls would only wait in the server's
+    queue: the limit goes back one step, and more is tried again later. A sign of overload halves
+    it (once per epoch, unless there are only such signs); after that it grows by one per epoch.
     """
 
     def __init__(
@@ -23,13 +61,13 @@ class Limiter:
         self.limit = min(start, most)
         self._clock = clock
         self._doubling = True
-        self._best = 0.0  # work per second, when the limit was last doubled
-        self._quiet = 0  # epochs since more was tried in vain
+        self._best = 0.0  # tokens per second, when the limit was last doubled
+        self._quiet = 0  # epochs since a higher limit was tried in vain
         self._halved = False
         self._next_epoch()
 
     def succeeded(self, work: float) -> None:
-        """A reply has come, of so many tokens."""
+        """A reply has arrived, of so many tokens."""
         self._replies += 1
         self._work += work
         if self._replies >= 2 * self.limit:
@@ -37,7 +75,7 @@ class Limiter:
             self._next_epoch()
 
     def overloaded(self) -> None:
-        """The server has said that it is too much, or has not answered in time."""
+        """The server has reported an overload, or has not answered in time."""
         self._refused += 1
         if not self._halved or self._refused >= self.limit:
             self.limit = max(1, self.limit // 2)
@@ -47,7 +85,7 @@ class Limiter:
 
     def _adapt(self, rate: float) -> None:
         if self._doubling:
-            if rate < _WORTH * self._best:
+            if rate < _WORTHWHILE * self._best:
                 self.limit = self.ceiling = max(1, self.limit // 2)
                 self._doubling, self._quiet = False, 0
             elif self.limit < self.most:
@@ -56,7 +94,7 @@ class Limiter:
         self._quiet += 1
         if self.limit < self.ceiling:
             self.limit += 1
-        elif self._quiet >= _LOOK_AGAIN and self.ceiling < self.most:
+        elif self._quiet >= _TRY_AGAIN and self.ceiling < self.most:
             self.ceiling, self._doubling, self._best = self.most, True, rate
             self.limit = min(self.most, 2 * self.limit)
 

@@ -1,91 +1,136 @@
-"""What can go wrong between us and a server, and whose fault it is."""
+"""What can go wrong with a call: who has to fix it, and whether the call is sent again."""
 
 import email.utils
-import os
+import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import openai
 
-from codedpo_plugin.errors import InputError
+from codedpo_plugin.errors import InfrastructureError, InputError
 from codedpo_plugin.recipe import Sampling
+from codedpo_plugin.sampling.calls import Call, NotAReply
+from codedpo_plugin.sampling.openai_client import error_message
 
 _OVERLOAD = (408, 429, 502, 503, 504, 529)
-_NOT_THIS_SERVICE = 501
+_NOT_IMPLEMENTED = 501
 
-
-class NotAReply(Exception):
-    """The server answered with something else than the protocol has."""
+_LONGEST_WAIT = 60.0  # seconds before an attempt, unless the server asks for more
+_PATIENCE = 600.0  # seconds an overloaded server may leave all calls unanswered
+_RETRIES_UNANSWERED = 3  # before the first reply: the address is probably wrong
+_REFUSALS = 3  # before the first reply, mean that the recipe is wrong
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A request that failed, but might succeed if it is sent again."""
+    """A call failed, but might succeed if it is sent again."""
 
     reason: str
     """In a few words, for counting."""
     detail: str
     overload: bool = False
-    """Whether fewer requests at a time may be the mend."""
+    """Whether fewer calls at a time may help."""
     wait: float | None = None
     """Seconds that the server asks us to wait."""
-    lasting: bool = False
-    """Whether it will hardly go away if there has been no reply at all."""
+    permanent: bool = False
+    """Whether it is unlikely to go away if nothing has been answered yet."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """A request that the server will never take."""
+    """The server will never accept this call."""
 
     reason: str
 
 
-def judge(error: Exception, settings: Sampling) -> Fault | Refusal:
-    """Whose fault an error is.
+class RetryPolicy:
+    """Decides what happens after a call that failed, and when the whole run has to stop."""
+
+    def __init__(self, settings: Sampling) -> None:
+        self._settings = settings
+        self._last_reply = time.monotonic()
+        self._replies = 0
+        self._refusals = 0
+
+    def answered(self) -> None:
+        """A call was answered."""
+        self._replies += 1
+        self._last_reply = time.monotonic()
+
+    def delay(self, call: Call, fault: Fault) -> float | None:
+        """Seconds until a call is sent again, with exponential backoff and full jitter.
+
+        None where its retries are used up. An overloaded server gets more of them while it still
+        answers other calls.
+
+        Raises:
+            InfrastructureError: they are used up, and no other call was answered meanwhile.
+        """
+        first_sent = call.first_sent or 0.0
+        retries = self._settings.retries
+        if not self._replies and fault.permanent:
+            retries = min(retries, _RETRIES_UNANSWERED)
+        waiting = time.monotonic() - max(self._last_reply, first_sent)
+        if call.retries >= retries and not (fault.overload and waiting < _PATIENCE):
+            if self._last_reply < first_sent:
+                raise InfrastructureError(
+                    f"{self._settings.base_url}: {call.retries + 1} attempts at a request failed "
+                    f"and no other request was answered meanwhile; the last: {fault.reason}: "
+                    f"{fault.detail}. All samples received so far are kept; run the same command"
+                )
+            return None
+        longest = min(_LONGEST_WAIT, 2.0**call.retries)
+        return (fault.wait or 0.0) + random.uniform(0, longest)
+
+    def refused(self, refusal: Refusal, open_requests: int) -> None:
+        """A call was refused for good.
+
+        Raises:
+            InputError: the server has refused every call so far.
+        """
+        self._refusals += 1
+        if not self._replies and self._refusals >= min(_REFUSALS, open_requests):
+            raise InputError(f"{self._settings.base_url} refuses each request: {refusal.reason}")
+
+
+def classify(error: Exception, settings: Sampling) -> Fault | Refusal:
+    """Whether a failed call may succeed later.
 
     Raises:
-        InputError: the user's: key, model name or address.
+        InputError: the user has to fix it: key, model name or address.
     """
     if isinstance(error, openai.APITimeoutError):
         return Fault("timeout", f"no reply within {settings.timeout:g} s", overload=True)
     if isinstance(error, openai.APIStatusError):
-        return _judge_status(error, settings)
+        return _classify_status(error, settings)
     if isinstance(error, openai.APIConnectionError):
         cause = error.__cause__ or error
-        return Fault("no connection", f"{type(cause).__name__}: {cause}"[:200], lasting=True)
+        return Fault("no connection", f"{type(cause).__name__}: {cause}"[:200], permanent=True)
     if isinstance(error, openai.APIError | ValueError | TypeError):
-        return Fault("cut or broken reply", str(error)[:200])
+        return Fault("truncated or malformed reply", str(error)[:200])
     if isinstance(error, NotAReply):
-        return Fault("not a reply of the protocol", str(error), lasting=True)
+        return Fault("not a reply of the protocol", str(error), permanent=True)
     raise error
 
 
-def _judge_status(error: openai.APIStatusError, settings: Sampling) -> Fault | Refusal:
-    status, message = error.status_code, said(error, settings)
+def _classify_status(error: openai.APIStatusError, settings: Sampling) -> Fault | Refusal:
+    status, message = error.status_code, error_message(error, settings)
     where = f"{settings.base_url} ({settings.model})"
     if status in (401, 403):
-        mend = (
+        fix = (
             f"the key in {settings.api_key_env} is not accepted"
             if settings.api_key_env
             else "name the environment variable that holds your key in `api_key_env`"
         )
-        raise InputError(f"{where}: {status}: {message}; {mend}")
+        raise InputError(f"{where}: {status}: {message}; {fix}")
     if status == 429 and error.code == "insufficient_quota":
         raise InputError(f"{where}: {message}")
     if status in _OVERLOAD:
         return Fault(str(status), message, overload=True, wait=retry_after(error.response.headers))
-    if status >= 500 and status != _NOT_THIS_SERVICE:
+    if status >= 500 and status != _NOT_IMPLEMENTED:
         return Fault(str(status), message, wait=retry_after(error.response.headers))
     return Refusal(f"{status}: {message}")
-
-
-def said(error: openai.APIStatusError, settings: Sampling) -> str:
-    """The server's message, in one short line; without the key, which some repeat."""
-    body = error.body
-    message = body.get("message") if isinstance(body, dict) else None
-    line = " ".join(str(message or error.message).split())
-    return line.replace(key(settings), "(key)")[:200] if settings.api_key_env else line[:200]
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -100,20 +145,3 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
     except (ValueError, TypeError):
         return None
-
-
-def key(settings: Sampling) -> str:
-    """The key for the server.
-
-    Raises:
-        InputError: the variable that should hold it is not set.
-    """
-    if settings.api_key_env is None:
-        return "none"
-    value = os.environ.get(settings.api_key_env, "").strip()
-    if not value:
-        raise InputError(
-            f"`api_key_env` names {settings.api_key_env}, which is not set: "
-            f"export {settings.api_key_env}=..."
-        )
-    return value

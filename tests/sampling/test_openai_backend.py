@@ -1,4 +1,4 @@
-"""Sampling: every sample wanted comes, is kept at once, and is never paid for twice."""
+"""The path of a call against a server that fails by a script."""
 
 import collections
 import json
@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,62 +20,9 @@ pytest.importorskip("openai", reason="pip install 'codedpo[sample]'")
 
 from codedpo_plugin.errors import InfrastructureError, InputError
 from codedpo_plugin.recipe import Prices, Sampling
-from codedpo_plugin.sampling import Cache, Request, Usage, sample
-from codedpo_plugin.sampling.concurrency import Limiter
-from codedpo_plugin.sampling.retry_policy import retry_after
-from helpers.servers import serving
+from codedpo_plugin.sampling import Cache, Request
+from helpers.sampling import collect, requests, settings
 from helpers.stub_server import Stub
-
-
-@pytest.fixture
-def stub() -> Iterator[Stub]:
-    stub = Stub()
-    with serving(stub):
-        yield stub
-
-
-def settings(stub: Stub, **changes: Any) -> Sampling:
-    return Sampling(**({"model": "stub", "base_url": stub.url} | changes))
-
-
-def requests(count: int, n: int = 3) -> list[Request]:
-    chat = [{"role": "user", "content": "a problem"}]
-    return [
-        Request(f"p{k}", "solutions", [{**chat[0], "content": f"p{k}"}], n) for k in range(count)
-    ]
-
-
-def collect(some: list[Request], how: Sampling, cache: Path) -> tuple[dict[str, list[str]], Usage]:
-    last = Usage()
-
-    def watch(usage: Usage) -> None:
-        nonlocal last
-        last = usage
-
-    found = {
-        request.key: [one.text for one in samples]
-        for request, samples in sample(some, how, cache, watch)
-    }
-    return found, last
-
-
-def test_what_is_in_the_cache_is_not_asked_for_again(stub: Stub, tmp_path: Path) -> None:
-    cache = tmp_path / "c.sqlite"
-    first, _ = collect(requests(5, n=3), settings(stub), cache)
-    more, usage = collect(requests(5, n=5), settings(stub), cache)
-    assert all(more[key][:3] == texts for key, texts in first.items())
-    assert {len(set(texts)) for texts in more.values()} == {5}
-    assert (stub.served, usage.cached, usage.samples) == (25, 15, 10)
-    again, usage = collect(
-        requests(5, n=5), settings(stub, base_url="http://127.0.0.1:1/v1"), cache
-    )
-    assert again == more
-
-
-def test_another_temperature_is_another_request(stub: Stub, tmp_path: Path) -> None:
-    collect(requests(1), settings(stub), tmp_path / "c")
-    collect(requests(1), settings(stub, temperature=0.0), tmp_path / "c")
-    assert [request["temperature"] for request in stub.requests] == [0.8, 0.0]
 
 
 def test_plain_text_is_continued(stub: Stub, tmp_path: Path) -> None:
@@ -98,7 +44,7 @@ def test_every_fault_is_overcome(stub: Stub, tmp_path: Path) -> None:
         "503",
         "timeout",
         "no connection",
-        "cut or broken reply",
+        "truncated or malformed reply",
         "not a reply of the protocol",
     }
     assert set(usage.retries) == kinds
@@ -176,7 +122,7 @@ def test_one_prompt_that_the_server_cannot_bear_costs_no_other(stub: Stub, tmp_p
     [
         ("html", InfrastructureError, "not a reply of the protocol: it begins with '<html>"),
         ("empty", InfrastructureError, "it has no choices"),
-        ("cut", InfrastructureError, "cut or broken reply"),
+        ("cut", InfrastructureError, "truncated or malformed reply"),
     ],
 )
 def test_what_is_no_such_server_is_named(
@@ -238,33 +184,6 @@ def test_a_key_that_is_missing_or_there(
         collect(requests(1), how, tmp_path / "d")
 
 
-def test_a_password_in_the_address_is_refused() -> None:
-    with pytest.raises(ValueError, match="api_key_env"):
-        Sampling(model="m", base_url="https://me:secret@host/v1")
-
-
-def test_two_asks_of_one_name_are_refused(stub: Stub, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="'p0' is asked 2 times for solutions"):
-        collect([*requests(1), *requests(1)], settings(stub), tmp_path / "c")
-
-
-def test_two_writers_and_a_damaged_cache_are_told(stub: Stub, tmp_path: Path) -> None:
-    with Cache(tmp_path / "c"), pytest.raises(InputError, match="another process is sampling"):
-        collect(requests(1), settings(stub), tmp_path / "c")
-    (tmp_path / "d").write_bytes(b"no database at all, but long enough to be read" * 100)
-    with pytest.raises(InputError, match="move it away"):
-        collect(requests(1), settings(stub), tmp_path / "d")
-
-
-def test_a_caller_may_stop_early(stub: Stub, tmp_path: Path) -> None:
-    for _ in sample(requests(50), settings(stub, max_concurrency=2), tmp_path / "c"):
-        break
-    served = stub.served
-    assert served < 150
-    found, _ = collect(requests(50), settings(stub), tmp_path / "c")
-    assert {len(set(texts)) for texts in found.values()} == {3}
-
-
 def test_killed_five_times_it_loses_and_repeats_nothing(tmp_path: Path) -> None:
     log, cache, total = tmp_path / "log", tmp_path / "c.sqlite", 150
     stub = subprocess.Popen(
@@ -307,33 +226,3 @@ def _wait_until(condition: Any) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
-
-
-def simulated(capacity: int, most: int, replies: int, limit: int = 0) -> list[int]:
-    """Limits over time, with a server that works on `capacity` requests at once, each in 1 s."""
-    now = 0.0
-    limiter = Limiter(most, clock=lambda: now)
-    seen = []
-    for _ in range(replies):
-        now += 1.0 / min(capacity, limiter.limit)
-        if limit and limiter.limit > limit:
-            limiter.overloaded()
-        else:
-            limiter.succeeded(10)
-        seen.append(limiter.limit)
-    return seen
-
-
-def test_concurrency_saturates_a_large_server_and_spares_a_small_one() -> None:
-    assert simulated(capacity=1000, most=256, replies=3000)[-1] == 256
-    assert max(simulated(capacity=4, most=256, replies=500)) <= 8
-    refusing = simulated(capacity=1000, most=256, replies=5000, limit=40)
-    assert all(10 <= limit <= 64 for limit in refusing[200:])
-
-
-def test_retry_after_in_all_its_forms() -> None:
-    assert retry_after({"retry-after": "3"}) == 3.0
-    assert retry_after({"retry-after-ms": "250"}) == 0.25
-    assert retry_after({"retry-after": "Mon, 01 Jan 2001 00:00:00 GMT"}) == 0.0
-    assert retry_after({"retry-after": "soon"}) is None
-    assert retry_after({}) is None

@@ -1,0 +1,44 @@
+"""The budget: what has been spent, and what the calls under way may still cost."""
+
+from codedpo_plugin.recipe import Sampling
+from codedpo_plugin.sampling.calls import Call
+from codedpo_plugin.sampling.types import Reply, Usage
+
+_TEMPLATE_TOKENS = 64  # that a chat template may add to a prompt
+
+
+class Budget:
+    """Never exceeded: a call starts only if it and all others under way fit at their highest cost.
+
+    Costs are in the currency of `settings.prices`; `usage.spent` counts all runs on one cache.
+    """
+
+    def __init__(self, settings: Sampling, usage: Usage) -> None:
+        self._settings, self._usage = settings, usage
+        self._reserved = 0.0
+
+    def reserve(self, call: Call) -> bool:
+        """Set aside the most that a call may cost; False if the budget does not allow it."""
+        if self._settings.budget is None:
+            return True
+        # Every token has at least one byte, except those of the chat template.
+        prompt = len(str(call.request.prompt).encode()) + _TEMPLATE_TOKENS
+        completion = self._settings.max_tokens * call.count
+        cost = Reply([], prompt, completion).cost(self._settings.prices)
+        if self._usage.spent + self._reserved + cost > self._settings.budget:
+            return False
+        call.reserved = cost
+        self._reserved += cost
+        return True
+
+    def release(self, call: Call) -> None:
+        """The call has ended: what it really cost is in the usage."""
+        self._reserved -= call.reserved
+        call.reserved = 0.0
+
+    def notice(self) -> str:
+        """Why nothing more is sampled."""
+        return (
+            f"the budget of {self._settings.budget:g} is spent ({self._usage.spent:.4g}; the next "
+            "request might exceed it); raise it to continue"
+        )
