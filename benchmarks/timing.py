@@ -26,7 +26,8 @@ from rich.table import Table
 from codedpo_plugin.recipe import Timing
 from codedpo_plugin.reporting.render import Rows, markdown_table
 from codedpo_plugin.sandbox.client import Limits, Sandbox
-from codedpo_plugin.timing.time_solutions import compare, decided, measure, worth_a_pair
+from codedpo_plugin.timing.measurement import measure
+from codedpo_plugin.timing.speed_ratio import compare, exceeds_ratio, is_significant
 
 KERNELS = {
     "loop": "x = 0\n for i in range({n}):\n  x += i * i % 7\n return x",
@@ -97,10 +98,10 @@ def trials(
         samples = measure([programs[i] for i in order], ["f()"], sandbox, Timing(), 1.1)
         log_ratio, error = compare(samples)
         slow = int(np.argmax(log_ratio))
-        sure = decided(log_ratio[slow], error[slow])
+        sure = is_significant(log_ratio[slow], error[slow])
         undecided += not sure
         wrong += sure and ratio > 1 and order[slow] == 0
-        pairs += worth_a_pair(log_ratio[slow], error[slow], 1.1)
+        pairs += exceeds_ratio(log_ratio[slow], error[slow], 1.1)
         rounds += len(samples)
     said_wrong = f"{wrong / count:.1%}" if ratio > 1 else ""
     return said_wrong, f"{undecided / count:.1%}", f"{pairs / count:.1%}", f"{rounds / count:.1f}"

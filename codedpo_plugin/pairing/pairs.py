@@ -25,7 +25,7 @@ from codedpo_plugin.ranking.credible_tests import credible_tests, ranked
 from codedpo_plugin.ranking.pass_matrix import pass_matrix
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.run_folder.shards import Row
-from codedpo_plugin.timing.time_solutions import worth_a_pair
+from codedpo_plugin.timing.speed_ratio import exceeds_ratio
 
 PAIR = pa.struct(
     [
@@ -107,7 +107,7 @@ def _efficiency(row: Row, problem: Problem, recipe: Recipe) -> tuple[list[Row], 
     slowest = max(range(len(row["timed"])), key=lambda k: row["log_ratio"][k])
     fastest = min(range(len(row["timed"])), key=lambda k: row["log_ratio"][k])
     gap, error = row["log_ratio"][slowest], row["standard_error"][slowest]
-    if not worth_a_pair(gap, error, recipe.pairs.min_speed_ratio):
+    if not exceeds_ratio(gap, error, recipe.pairs.min_speed_ratio):
         return [], "no clear difference in speed"
     fast, slow = row["timed"][fastest], row["timed"][slowest]
     if _same_text(row, fast, slow):

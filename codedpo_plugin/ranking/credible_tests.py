@@ -24,7 +24,7 @@ def credible_tests(row: Row, recipe: "Recipe") -> list[int]:
     return np.flatnonzero(pass_flags(row)[order[0]]).tolist() if order else []
 
 
-def telling_tests(row: Row, credible: list[int]) -> list[int]:
+def discriminative_tests(row: Row, credible: list[int]) -> list[int]:
     """The credible tests that are worth timing: those that some solution fails.
 
     What even wrong solutions pass, an empty list say, is soon done by all, and tells fast from slow

@@ -20,7 +20,7 @@ from codedpo_plugin.run_folder import candidates, manifests
 from codedpo_plugin.run_folder.progress import Progress
 from codedpo_plugin.run_folder.shards import Row, read_merged, shard_machine, shard_path
 from codedpo_plugin.stages import DATASET, ROW_STAGES, TIME
-from codedpo_plugin.timing.time_solutions import worth_a_pair
+from codedpo_plugin.timing.speed_ratio import exceeds_ratio
 
 KINDS = ("correctness", "efficiency")
 
@@ -164,7 +164,7 @@ class _Tally:
         self.problems["with_pair"] += bool(kinds)
         if row["twin_log_ratio"] is not None:
             self.problems["twins"] += 1
-            self.problems["twins_apart"] += worth_a_pair(
+            self.problems["twins_apart"] += exceeds_ratio(
                 row["twin_log_ratio"], row["twin_error"], self.recipe.pairs.min_speed_ratio
             )
         for kind in KINDS:

@@ -20,7 +20,7 @@ from codedpo_plugin.pairing.more_samples import (
 )
 from codedpo_plugin.pairing.selection import SELECTIONS, UNSURE, Problem
 from codedpo_plugin.rank_eval import evaluate, report
-from codedpo_plugin.ranking.credible_tests import telling_tests
+from codedpo_plugin.ranking.credible_tests import discriminative_tests
 from codedpo_plugin.ranking.pass_matrix import NO_VALUE, NOT_RUN, REFUSED, PassMatrix
 from codedpo_plugin.ranking.rankers import RANKERS
 from codedpo_plugin.recipe import Calibration, Pairs
@@ -179,8 +179,8 @@ def test_problems_that_more_samples_would_settle_are_listed(tmp_path: Path) -> N
 
 def test_tests_that_even_wrong_solutions_pass_are_not_timed():
     row = {"outcomes": [["passed", "passed", "failed"], ["passed", "failed", "failed"]]}
-    assert telling_tests(row, [0, 1]) == [1]
-    assert telling_tests(row, [0]) == [0]
+    assert discriminative_tests(row, [0, 1]) == [1]
+    assert discriminative_tests(row, [0]) == [0]
 
 
 def test_probes_are_run_and_known_by_value_or_error(tmp_path: Path) -> None:

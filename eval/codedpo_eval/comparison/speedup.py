@@ -29,7 +29,8 @@ from codedpo_plugin.parsing.programs import keeps_state, normalised
 from codedpo_plugin.run_folder.shards import Row, key_of
 from codedpo_plugin.sandbox.client import Limits, Sandbox
 from codedpo_plugin.statistics import bootstrap, wilson_interval
-from codedpo_plugin.timing.time_solutions import enlarge, median_of, worth_a_pair
+from codedpo_plugin.timing.inputs import enlarge
+from codedpo_plugin.timing.speed_ratio import exceeds_ratio, median_with_error
 
 FILE = "speedups.jsonl"
 RATIO = 1.10
@@ -215,7 +216,7 @@ def _run(raced: _Raced, calls: list[str], protocol: Protocol, sandbox: Sandbox) 
         logs = np.log(samples)
         before, after = (middle(logs[:, side], axis=1) for side in (raced.before, raced.after))
         run = _Run(before, after, logs[:, 0], logs[:, -1])
-        if len(rounds) >= protocol.min_rounds and _clear(*median_of(before - after)):
+        if len(rounds) >= protocol.min_rounds and _clear(*median_with_error(before - after)):
             break
     race.end()
     return run
@@ -224,12 +225,12 @@ def _run(raced: _Raced, calls: list[str], protocol: Protocol, sandbox: Sandbox) 
 def _clear(log_speedup: float, error: float) -> bool:
     """Whether further rounds could hardly change on which side of 10 % it is."""
     sure = abs(log_speedup) + 2 * error < math.log(RATIO)
-    return sure or worth_a_pair(log_speedup, error, RATIO)
+    return sure or exceeds_ratio(log_speedup, error, RATIO)
 
 
 def _row(runs: list[_Run], programs: int, inputs: int) -> Row:
-    middles = [median_of(run.before - run.after) for run in runs]
-    controls = [median_of(run.original - run.copy) for run in runs]
+    middles = [median_with_error(run.before - run.after) for run in runs]
+    controls = [median_with_error(run.original - run.copy) for run in runs]
     log_speedup, error = _over_runs(middles)
     control, control_error = _over_runs(controls)
     return {
@@ -321,7 +322,7 @@ def _mean(values: list[float]) -> list[float] | None:
 def _shares(logs: np.ndarray, errors: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
     """Shares at least 10 % faster and slower: as measured, and where that is sure."""
     sure = [
-        math.copysign(1, value) * worth_a_pair(value, error, RATIO)
+        math.copysign(1, value) * exceeds_ratio(value, error, RATIO)
         for value, error in zip(logs, errors, strict=True)
     ]
     apart = [math.copysign(1, value) * (abs(value) >= math.log(RATIO)) for value in logs]
