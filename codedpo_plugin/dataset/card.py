@@ -8,7 +8,6 @@ import yaml
 
 from codedpo_plugin import __version__
 from codedpo_plugin.recipe import Recipe
-from codedpo_plugin.reporting import plots
 from codedpo_plugin.reporting.render import Rows, markdown_table
 from codedpo_plugin.run_folder import manifests
 
@@ -23,7 +22,9 @@ _MEANINGS = {
 
 def write_card(folder: Path, recipe: Recipe, rows: Counter[tuple[str, str]]) -> None:
     """Write `README.md` and `pairs.png` into a dataset folder."""
-    plots.pairs_overview(folder / "dpo", folder / "pairs.png")
+    from codedpo_plugin.dataset import pair_plots  # imports matplotlib, which is slow
+
+    pair_plots.write_png(folder / "dpo", folder / "pairs.png")
     chunks = {config: _chunk_size(folder / config) for config in _MEANINGS}
     (folder / "README.md").write_text(card_text(recipe, rows, chunks), encoding="utf-8")
 

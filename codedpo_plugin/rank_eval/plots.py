@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from codedpo_plugin.rank_eval.evaluate import DEFAULT, DEFAULT_SINGLE, PAPER, Results, by_confidence
-from codedpo_plugin.reporting.plots import STYLE
+from codedpo_plugin.reporting.plot_style import STYLE
 
 _SHOWN = {
     DEFAULT: "#d55e00",

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import yaml
 
+from codedpo_plugin.dataset import pair_plots
 from codedpo_plugin.recipe import Recipe
-from codedpo_plugin.reporting import plots
+from codedpo_plugin.reporting import build_plots
 from codedpo_plugin.reporting import summary as report
 from codedpo_plugin.reporting.render import Rows, escaped, html_table, style
 from codedpo_plugin.reporting.show import View, explain
@@ -56,11 +57,13 @@ def page(recipe: Recipe, summary: report.Summary) -> str:
         first_half=_first_half(summary["first_half"]),
         problems=problems,
         pairs=pairs,
-        pairs_plot=plots.pairs(samples["chosen"], samples["rejected"], samples["ratios"]),
+        pairs_plot=pair_plots.as_svg(samples["chosen"], samples["rejected"], samples["ratios"]),
         outcomes=outcomes,
-        outcomes_plot=plots.outcomes(by_test),
+        outcomes_plot=build_plots.outcomes(by_test),
         errors=html_table(Rows(("Error type", "cells"), errors)) if errors else "",
-        scores_plot=plots.scores(samples["scores"], summary["ties_at_top"]["problems_by_size"]),
+        scores_plot=build_plots.scores(
+            samples["scores"], summary["ties_at_top"]["problems_by_size"]
+        ),
         ranker=escaped(recipe.ranker),
         facts=html_table(Rows(("", ""), list(facts(summary).items())), "text"),
         example=_example(recipe, summary["example"]),
@@ -104,7 +107,7 @@ def _example(recipe: Recipe, example: tuple[str, int] | None) -> str:
     rows = read_merged(recipe.output, ROW_STAGES, shard)
     view = View(next(row for row in rows if row["task_id"] == task_id), recipe)
     solutions, tests, outcomes = view.solutions, view.tests, view.row["outcomes"]
-    heat_map = plots.heat_map(
+    heat_map = build_plots.heat_map(
         [[outcomes[solution][test] for test in tests] for solution in solutions],
         solutions,
         tests,

@@ -11,11 +11,11 @@ from rich.console import Console
 
 from codedpo_plugin import __version__
 from codedpo_plugin.dataset import export
+from codedpo_plugin.dataset.pair_statistics import PairNumbers, read_pairs
 from codedpo_plugin.execution.execute import OUTCOMES
 from codedpo_plugin.executors.cores import usable_cores
 from codedpo_plugin.ranking.pass_matrix import executed
 from codedpo_plugin.recipe import Recipe
-from codedpo_plugin.reporting import plots
 from codedpo_plugin.run_folder import candidates, manifests
 from codedpo_plugin.run_folder.progress import Progress
 from codedpo_plugin.run_folder.shards import Row, read_merged, shard_machine, shard_path
@@ -65,7 +65,7 @@ def summarise(
                 tally.add(row, shard)
             tally.timed_on[shard_machine(shard_path(recipe.output, TIME.folder, shard))] += 1
             progress.update(tally.problems["kept"])
-    numbers = plots.read_pairs(recipe.output / DATASET.folder / "dpo")
+    numbers = read_pairs(recipe.output / DATASET.folder / "dpo")
     return {
         "codedpo": __version__,
         "run": str(recipe.output),
@@ -220,7 +220,7 @@ def _ties(tied: Counter[str]) -> Summary:
     return {"share": (total - tied["1"]) / total if total else None, "problems_by_size": sizes}
 
 
-def _lengths(numbers: plots.PairNumbers) -> Summary:
+def _lengths(numbers: PairNumbers) -> Summary:
     """Characters of the texts of correctness pairs, and how well length alone tells them apart."""
     pairs = numbers.chosen.seen
     return {
@@ -230,7 +230,7 @@ def _lengths(numbers: plots.PairNumbers) -> Summary:
     }
 
 
-def _speed(numbers: plots.PairNumbers, tally: _Tally) -> Summary:
+def _speed(numbers: PairNumbers, tally: _Tally) -> Summary:
     """Quartiles of seconds(rejected) / seconds(chosen) of efficiency pairs."""
     ratios = numbers.ratios.values
     quartiles = np.quantile(ratios, (0.25, 0.5, 0.75)).tolist() if ratios else None

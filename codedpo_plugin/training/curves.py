@@ -112,7 +112,7 @@ def show(paths: list[Path], target: Path | None, console: Console) -> None:
     Raises:
         InputError: a run has no log.
     """
-    from codedpo_plugin.reporting import plots
+    from codedpo_plugin.training.curve_plots import training_curves
 
     runs = [read(path) for path in paths]
     table = Table("run", "steps", *_SHOWN.values(), box=None, header_style="bold")
@@ -126,5 +126,5 @@ def show(paths: list[Path], target: Path | None, console: Console) -> None:
             console.print(f"[yellow]warning[/] {run.name}: {warning}")
     first = paths[0] if paths[0].is_dir() else paths[0].parent
     out = target or first / "curves.png"
-    plots.training_curves({run.name: run.series for run in runs}, out)
+    training_curves({run.name: run.series for run in runs}, out)
     console.print(f"\nplot     {out}", markup=False)

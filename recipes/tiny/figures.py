@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from codedpo_plugin.reporting.plots import STYLE
+from codedpo_plugin.reporting.plot_style import STYLE
 from codedpo_plugin.training import curves
 
 BEFORE, AFTER, REJECTED = "#8c959f", "#2f8fce", "#e69f00"

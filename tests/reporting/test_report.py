@@ -11,13 +11,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from codedpo_plugin.dataset import pair_plots
 from codedpo_plugin.dataset.export import Counts
+from codedpo_plugin.dataset.pair_statistics import Sample, read_pairs
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.execution import execute, probe
 from codedpo_plugin.pairing import pairs
 from codedpo_plugin.ranking import rank
 from codedpo_plugin.recipe import Recipe, load_recipe
-from codedpo_plugin.reporting import page, plots, tables
+from codedpo_plugin.reporting import build_plots, page, tables
 from codedpo_plugin.reporting import summary as report
 from codedpo_plugin.reporting.show import show
 from codedpo_plugin.reporting.text import cut_code, duration, plain
@@ -373,17 +375,17 @@ def test_overview_reads_strings_and_messages(tmp_path):
         exported(pair("efficiency", 0, 1, (0.5, 1.0))),
     ]
     (dpo / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    numbers = plots.read_pairs(dpo)
+    numbers = read_pairs(dpo)
     assert numbers.chosen.values == [10, 10]
     assert numbers.rejected.values == [30, 2]
     assert numbers.shorter_chosen == 1
     assert numbers.ratios.values == [2]
-    plots.pairs_overview(dpo, tmp_path / "pairs.png")
+    pair_plots.write_png(dpo, tmp_path / "pairs.png")
     assert (tmp_path / "pairs.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_samples_are_bounded_and_fair():
-    sample = plots.Sample()
+    sample = Sample()
     for number in range(50_000):
         sample.add(number)
     assert len(sample.values) == 5000
@@ -391,10 +393,12 @@ def test_samples_are_bounded_and_fair():
 
 
 def test_plots_of_extremes_are_drawn():
-    plots.pairs([0, 1_000_000], [0], [1.1000001])
-    plots.scores([0] * 25, {"1": 0})
+    pair_plots.as_svg([0, 1_000_000], [0], [1.1000001])
+    build_plots.scores([0] * 25, {"1": 0})
     grid = [["passed"] * 300 for _ in range(200)]
-    svg = plots.heat_map(grid, range(200), range(300), [True] * 300, {0: "chosen", 199: "rejected"})
+    svg = build_plots.heat_map(
+        grid, range(200), range(300), [True] * 300, {0: "chosen", 199: "rejected"}
+    )
     assert len(svg) < 500_000, "cells are pixels, not paths"
     assert "currentColor" in svg
 

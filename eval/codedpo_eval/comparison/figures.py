@@ -11,7 +11,7 @@ from matplotlib.ticker import NullLocator
 
 from codedpo_eval.comparison.speedup import RATIO, by_run
 from codedpo_eval.reporting.figures import intervals
-from codedpo_plugin.reporting.plots import STYLE, WIDTH, svg
+from codedpo_plugin.reporting.plot_style import STYLE, WIDTH, svg
 from codedpo_plugin.run_folder.shards import Row
 
 _NEAR = (0.2, 0.3, 0.5, 0.65, 0.8, 1, 1.25, 1.5, 2, 3, 5)

@@ -6,7 +6,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from codedpo_plugin.reporting.plots import STYLE, WIDTH, svg
+from codedpo_plugin.reporting.plot_style import STYLE, WIDTH, svg
 
 BASE_COLOUR, PLUS_COLOUR = "#e69f00", "#2f8fce"
 
