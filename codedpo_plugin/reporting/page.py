@@ -13,8 +13,8 @@ from codedpo_plugin.dataset import pair_plots
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.reporting import build_plots
 from codedpo_plugin.reporting import summary as report
+from codedpo_plugin.reporting.problem_view import View, explain
 from codedpo_plugin.reporting.render import Rows, escaped, html_table, style
-from codedpo_plugin.reporting.show import View, explain
 from codedpo_plugin.reporting.tables import facts, first_half, tables
 from codedpo_plugin.reporting.text import cut_code
 from codedpo_plugin.run_folder.shards import Row, read_merged, replacing
