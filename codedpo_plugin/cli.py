@@ -221,7 +221,7 @@ def plan(
     gpus: Annotated[int, typer.Option(min=1, help="How many, in all.")] = 1,
 ) -> None:
     """Say whether a training recipe fits the GPUs, and what to change if not."""
-    from codedpo_plugin.training import memory as module
+    from codedpo_plugin.training import plan as module
     from codedpo_plugin.training import recipe as training
 
     module.plan(training.load(recipes, overrides), gpu, gpus, make_console())

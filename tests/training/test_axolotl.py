@@ -16,6 +16,7 @@ from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.training import check, curves
 from codedpo_plugin.training import recipe as training
+from codedpo_plugin.training.stacks.base import TrainingRecipe
 from helpers.paths import HELPERS, RECIPES
 
 pytest.importorskip("axolotl", reason="make test-axolotl")
@@ -163,6 +164,6 @@ def test_check_knows_axolotls_keys(built: Recipe, model: Path) -> None:
     assert "remove_unused_columns" in second
 
 
-def errors(recipe: training.TrainingRecipe) -> list[str]:
+def errors(recipe: TrainingRecipe) -> list[str]:
     found = check.check(recipe, 1, Console(quiet=True))
     return [finding.message for finding in found if finding.level == "error"]

@@ -12,7 +12,7 @@ from helpers.paths import RECIPES
 pytest.importorskip("trl", reason="pip install 'codedpo[train]'")
 
 from codedpo_plugin.recipe import Recipe
-from codedpo_plugin.training import pitfalls, stack_schemas
+from codedpo_plugin.training import pitfalls
 from codedpo_plugin.training import recipe as training
 from helpers.random_model import save
 
@@ -73,15 +73,18 @@ def test_two_steps(names: list[str], built: Recipe, model: Path, tmp_path: Path)
 @pytest.mark.parametrize("path", sorted((RECIPES / "trl" / "models").glob("*.yaml")), ids=str)
 def test_a_model_file_names_a_model_and_keeps_the_batch(path: Path) -> None:
     recipe = training.load([RECIPES / "trl" / "dpo.yaml", path])
-    assert recipe["model"].count("/") == 1
-    assert recipe.number("per_device") * recipe.number("accumulation") * 8 == 128
+    assert str(recipe.model).count("/") == 1
+    assert (
+        recipe.keys["per_device_train_batch_size"] * recipe.keys["gradient_accumulation_steps"] * 8
+        == 128
+    )
     assert recipe.keys["beta"] == 0.1
 
 
 @pytest.mark.parametrize("path", sorted((RECIPES / "trl" / "models").glob("*.yaml")), ids=str)
 def test_every_model_goes_with_kto_and_lora(path: Path) -> None:
     recipe = training.load([RECIPES / "trl" / "kto.yaml", path, RECIPES / "trl" / "lora.yaml"])
-    assert not list(stack_schemas.problems(recipe))
+    assert not list(recipe.schema_errors())
     assert not list(pitfalls.of_keys(recipe, 8))
 
 
