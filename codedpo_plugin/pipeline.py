@@ -17,12 +17,11 @@ from codedpo_plugin.run_folder.progress import State
 from codedpo_plugin.run_folder.shards import Row, read_merged, remove_leftovers, replacing
 from codedpo_plugin.sandbox.client import Sandbox
 from codedpo_plugin.stages import CANDIDATES, DATASET, GENERATE, PAIRS, STAGES, SYNTHESIS
+from codedpo_plugin.synthesis.candidate_requests import ROLES, requested_counts
 
 if TYPE_CHECKING:
     from codedpo_plugin.executors.ray import RayPool
     from codedpo_plugin.executors.slurm import Job
-
-ROLES = ("solutions", "tests")
 
 
 def build(recipe: Recipe, part: tuple[int, int], console: Console, executor: str = "local") -> None:
@@ -214,7 +213,5 @@ def _requested(recipe: Recipe) -> tuple[dict[str, int] | None, dict[str, dict[st
     """Responses requested for each role: of every problem, and of those with more than that."""
     if not recipe.generates:
         return None, {}
-    from codedpo_plugin.synthesis import generate
-
     of_all = {role: getattr(recipe.generate, role).n for role in ROLES}
-    return of_all, generate.raised(recipe.generate.more)
+    return of_all, requested_counts(recipe.generate.more)

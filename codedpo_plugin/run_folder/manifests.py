@@ -19,6 +19,9 @@ from codedpo_plugin.errors import InputError
 from codedpo_plugin.run_folder.shards import Row, replacing
 from codedpo_plugin.stages import GENERATE, PROBLEMS, SEEDS, SYNTHESIS, Stage
 
+# Part of the keys of stages that read an incomplete one: changing it would redo them.
+_INCOMPLETE = ", but for what the server did not give"
+
 
 @dataclass
 class Tally:
@@ -40,8 +43,9 @@ class Tally:
 
 
 def finished(run: Path, stage: Stage, key: str) -> bool:
-    """Whether a stage has been made from what is there now, with these settings."""
-    return (of(run, stage) or {}).get("key") == key
+    """Whether a stage was made from what is there now, with these settings, and lacks nothing."""
+    made = of(run, stage) or {}
+    return bool(made.get("key") == key and made.get("complete"))
 
 
 def of(run: Path, stage: Stage) -> dict[str, Any] | None:
@@ -50,17 +54,33 @@ def of(run: Path, stage: Stage) -> dict[str, Any] | None:
         made: dict[str, Any] = json.loads((run / stage.folder / "manifest.json").read_text())
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
         return None
+    if "complete" not in made:  # of a version that had it as an ending of the key
+        key = made.get("key") or ""
+        made["complete"] = not key.endswith(_INCOMPLETE)
+        made["key"] = key.removesuffix(_INCOMPLETE) or None
     return made
 
 
-def write(run: Path, stage: Stage, rows: Iterable[Row], tally: Tally, key: str) -> None:
-    """Write the rows of a stage, then its manifest."""
+def write(
+    run: Path, stage: Stage, rows: Iterable[Row], tally: Tally, key: str, *, complete: bool = True
+) -> None:
+    """Write the rows of a stage, then its manifest.
+
+    Args:
+        run: the run folder.
+        stage: the stage.
+        rows: its output.
+        tally: filled in while `rows` is read.
+        key: a hash of what it was made from.
+        complete: False where samples are missing; the stage is then run again.
+    """
     (run / stage.folder / "manifest.json").unlink(missing_ok=True)
     with replacing(stage.path(run)) as out:
         for row in rows:
             out.write(json.dumps(row, ensure_ascii=True).encode() + b"\n")
     made = {
         "key": key if tally.kept else None,  # where nothing was kept, it is tried again
+        "complete": complete,
         "kept": tally.kept,
         "dropped": dict(tally.dropped.most_common()),
         **tally.notes,
@@ -73,7 +93,7 @@ def summary(run: Path) -> dict[str, Any]:
     """The manifests of the stages that there are, for the report."""
     made = {stage.folder: of(run, stage) for stage in SYNTHESIS.values()}
     return {
-        stage: {name: value for name, value in one.items() if name != "key"}
+        stage: {name: value for name, value in one.items() if name not in ("key", "complete")}
         for stage, one in made.items()
         if one
     }
@@ -115,9 +135,11 @@ def read(run: Path, stage: Stage) -> list[Row]:
 
 
 def stage_key(run: Path, stage: Stage) -> str | None:
-    """The key a finished stage was made with."""
-    key = (of(run, stage) or {}).get("key")
-    return str(key) if key else None
+    """What the output of a finished stage was made from, for the keys of stages that read it."""
+    made = of(run, stage) or {}
+    if not made.get("key"):
+        return None
+    return str(made["key"]) if made["complete"] else f"{made['key']}{_INCOMPLETE}"
 
 
 def say(console: Console, label: str, tally: Tally) -> None:

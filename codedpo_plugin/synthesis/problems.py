@@ -64,13 +64,13 @@ def run(recipe: Recipe, console: Console) -> None:
     )
     tally = manifests.Tally()
     rows: Iterable[Row | str]
+    complete = True
     if recipe.problems.file:
         rows = _own(recipe)
     else:
-        rows, failed = _made(recipe, console)
-        key = key if not failed else f"{key}, but for what the server did not give"
+        rows, complete = _made(recipe, console)
     kept = tally.keep(_clean(rows, known, tally))
-    manifests.write(recipe.output, PROBLEMS, kept, tally, key)
+    manifests.write(recipe.output, PROBLEMS, kept, tally, key, complete=complete)
     manifests.say(console, "problems", tally)
     if not tally.kept:
         raise InputError(
@@ -116,7 +116,7 @@ def _own(recipe: Recipe) -> Iterator[Row | str]:
 
 
 def _made(recipe: Recipe, console: Console) -> tuple[Iterator[Row | str], bool]:
-    """Problems, and whether the server has failed to give some."""
+    """Problems, and whether the server gave all samples that were requested."""
     settings = recipe.problems.sampling or recipe.sampling
     assert settings  # the recipe was checked
     rows = manifests.read(recipe.output, SEEDS)
@@ -125,7 +125,7 @@ def _made(recipe: Recipe, console: Console) -> tuple[Iterator[Row | str], bool]:
     requests = [
         _request(row["seed_id"], "concepts", for_concepts.fill(code=row["code"]), 1) for row in rows
     ]
-    concepts, few = _collect(requests, settings, recipe, console, "concepts")
+    concepts, all_concepts = _collect(requests, settings, recipe, console, "concepts")
     found = {
         row["seed_id"]: without_thought(samples[0].text).strip()
         for row in rows
@@ -136,9 +136,9 @@ def _made(recipe: Recipe, console: Console) -> tuple[Iterator[Row | str], bool]:
         for seed_id, text in found.items()
         if text
     ]
-    written, fewer = _collect(requests, settings, recipe, console, "problems")
+    written, all_written = _collect(requests, settings, recipe, console, "problems")
     about = {"templates": [for_concepts.name, for_problem.name], "model": settings.model}
-    return _problems(rows, found, written, about), few or fewer
+    return _problems(rows, found, written, about), all_concepts and all_written
 
 
 def _request(key: str, role: str, text: str, n: int) -> Request:
@@ -148,13 +148,13 @@ def _request(key: str, role: str, text: str, n: int) -> Request:
 def _collect(
     requests: list[Request], settings: Sampling, recipe: Recipe, console: Console, label: str
 ) -> tuple[dict[str, list[Sample]], bool]:
-    """Samples by key, and whether there are fewer than were asked for."""
+    """Samples by key, and whether there are as many as were requested."""
     with Watching(console, label) as watch:
         found = {
             request.key: samples
             for request, samples in sample(requests, settings, recipe.output / CACHE, watch)
         }
-        return found, bool(watch.usage.failed)
+        return found, not watch.usage.failed
 
 
 def _problems(

@@ -181,7 +181,7 @@ def test_contaminated_and_empty_problems_are_dropped_with_the_pair(
 def test_a_spent_budget_leaves_a_dataset_and_more_money_goes_on(
     tmp_path: Path, server: Writer, own: Path, monkeypatch: pytest.MonkeyPatch, two_models: bool
 ) -> None:
-    monkeypatch.setattr(generate, "_AT_A_TIME", 1)
+    monkeypatch.setattr(generate, "SHARED_BUDGET_BATCH", 1)
     sampling = {
         "model": "stub",
         "base_url": server.url,
