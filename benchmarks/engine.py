@@ -87,11 +87,11 @@ def workload(arguments: argparse.Namespace) -> list[Row]:
 
 
 def unlocked_package(folder: Path) -> Path:
-    """A copy of the package whose zygote and leaves keep all their rights."""
+    """A copy of the package whose sandbox keeps all its rights."""
     shutil.copytree(ROOT / "codedpo_plugin", folder / "codedpo_plugin")
     with open(folder / "codedpo_plugin" / "sandbox" / "lockdown.py", "a") as file:
         file.write("\ndef lock_process(*_):\n    return {'seccomp': 'on'}\n")
-        file.write("\ndef lock_leaf(*_):\n    pass\n")
+        file.write("\ndef lock_worker(*_):\n    pass\n")
     return folder
 
 

@@ -26,7 +26,7 @@ from collections.abc import Callable
 from typing import Any
 
 from codedpo_plugin.sandbox import lockdown
-from codedpo_plugin.sandbox.process_tools import cpu_seconds, keep_only, read_exactly
+from codedpo_plugin.sandbox.process_tools import LINUX, cpu_seconds, fork, keep_only, read_exactly
 from codedpo_plugin.sandbox.protocol import ROUNDS
 
 MAX_REPEATS = 1 << 20
@@ -75,7 +75,7 @@ def serve(request: dict[str, Any], requests: int, reply: Callable[[bytes], None]
     solution: null for one that broke, or does not run.
     """
     # Off Linux no clock of another process can be read: nothing is measured.
-    started = [_start(source, request) if lockdown.LINUX else None for source in request["race"]]
+    started = [_start(source, request) if LINUX else None for source in request["race"]]
     racers = [racer and _warmed(racer, request) for racer in started]
     order = random.Random(0)
     while rounds := ROUNDS.unpack(read_exactly(requests, ROUNDS.size))[0]:
@@ -136,13 +136,13 @@ def _start(source: str, request: dict[str, Any]) -> _Racer:
     commands, to_leaf = os.pipe()
     from_leaf, answers = os.pipe()
     me = os.getpid()
-    pid = lockdown.fork()
+    pid = fork()
     if pid == 0:
         try:
             lockdown.die_with_parent(me)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
             keep_only(commands, answers)
-            lockdown.lock_leaf(request["memory_bytes"], None, request["file_bytes"])
+            lockdown.lock_worker(request["memory_bytes"], None, request["file_bytes"])
             _race(source, request["calls"], commands, answers)
         finally:
             os._exit(0)

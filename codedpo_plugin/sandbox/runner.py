@@ -1,12 +1,13 @@
-"""Run jobs (a program with a cell) in leaves: fork, lock, run, wait, kill, read what is left.
+"""Run jobs (a program with a cell) in worker processes: fork, lock, run, wait, kill, read results.
 
-This is the plain Python way; `_leaf.c` does the same with a third of the page faults, where it
-could be compiled. Both give the same replies, byte for byte but for CPU seconds.
+`Runner` is plain Python. `NativeRunner` is `_runner.c`, which does the same with a third of the
+page faults, where it could be compiled. Both give the same replies, except for CPU seconds.
 """
 
 import builtins
 import fcntl
 import functools
+import importlib
 import os
 import signal
 import time
@@ -22,7 +23,7 @@ from codedpo_plugin.sandbox.cells import (
     run_cell,
     values_record,
 )
-from codedpo_plugin.sandbox.process_tools import cpu_seconds, keep_only, wait
+from codedpo_plugin.sandbox.process_tools import cpu_seconds, fork, keep_only, wait
 from codedpo_plugin.sandbox.protocol import (
     CPU_LIMIT,
     ENDED,
@@ -35,22 +36,28 @@ from codedpo_plugin.sandbox.protocol import (
     wall_limit,
 )
 
+native: Any
+try:
+    native = importlib.import_module("codedpo_plugin.sandbox._runner")
+except ImportError:  # there was no compiler
+    native = None
+
 Job = tuple[int, int]  # program, cell
-Program = types.CodeType | types.ModuleType  # to be run in each leaf; or has been run
+Program = types.CodeType | types.ModuleType  # to be run in each worker; or run already
 
 CHILD = [signal.SIGCHLD]
 
 
-class Leaves:
-    """Runs jobs and writes replies: frames (see `protocol`) that hold the leaf's record.
+class Runner:
+    """Runs jobs and writes replies: frames (see `protocol`) with the records of the workers.
 
-    Records are read when the leaf is dead, from a file that each leaf writes anew; they are not
-    trusted.
+    Records are read when the worker has ended, from a file that is emptied for each worker. They
+    are not trusted.
     """
 
     def __init__(self, results: int, replies: int, settings: dict[str, Any]) -> None:
         self.results, self.replies, self.settings = results, replies, settings
-        self.started = os.pipe()
+        self.started = os.pipe()  # a worker writes a byte when it is locked
         os.set_blocking(self.started[0], False)
 
     def run(
@@ -58,23 +65,30 @@ class Leaves:
         programs: list[Program],
         cells: list[Cell],
         jobs: list[Job],
-        at_once: int,
+        per_worker: int,
         spent: list[float],
     ) -> tuple[int, bool]:
-        """Run jobs from the front, so many in one leaf, and reply to those that are done.
+        """Run jobs from the front, `per_worker` in one worker process, and reply to those done.
 
-        Stops after a leaf that held several jobs, a job that was killed at a limit, or one whose
-        program has more than `budget` CPU seconds in `spent`, which is kept up to date. When a
-        shared leaf dies, the job it was in is lost if it hung, or was the first; else it may have
-        died of what another left, and is the first of the jobs left.
+        Stops after a worker that had several jobs, after a job that was killed at a limit, and when
+        a program has used more than `budget` CPU seconds. When a shared worker dies, the job it was
+        running counts as done if it hung, or was the first; otherwise the effects of others may
+        have killed it, and it becomes the first of the remaining jobs.
+
+        Args:
+            programs: see `Program`.
+            cells: compiled cells.
+            jobs: what to run; jobs of one program are adjacent.
+            per_worker: jobs in one worker process.
+            spent: CPU seconds that each program has used in this request; updated.
 
         Returns:
             How many jobs are done, and whether the last one was killed at a limit.
         """
         done = 0
         while done < len(jobs):
-            some = jobs[done : done + at_once]
-            status, number, seconds, texts = self._run_leaf(programs, cells, some)
+            some = jobs[done : done + per_worker]
+            status, number, seconds, texts = self._run_worker(programs, cells, some)
             died = len(texts) < len(some) and bool(status or not texts)
             each = seconds / (len(texts) + died)
             frames = [
@@ -87,32 +101,32 @@ class Leaves:
             for program, _ in some[: len(texts) + died]:
                 spent[program] += each
             done += len(texts) + died
-            if status or at_once > 1 or spent[some[0][0]] > self.settings["budget"]:
+            if status or per_worker > 1 or spent[some[0][0]] > self.settings["budget"]:
                 return done, bool(status)
         return done, False
 
-    def _run_leaf(
+    def _run_worker(
         self, programs: list[Program], cells: list[Cell], jobs: list[Job]
     ) -> tuple[int, int, float, list[bytes]]:
-        """Fork a leaf; status, wait status, CPU seconds and records when it is dead."""
+        """Fork a worker; when it has ended: status, wait status, CPU seconds and records."""
         os.ftruncate(self.results, 0)
         os.lseek(self.results, 0, os.SEEK_SET)
-        for shared in (0, 1, 2, self.results):  # no leaf sees an offset or flag that another set
+        for shared in (0, 1, 2, self.results):  # no worker sees what another has set
             fcntl.fcntl(shared, fcntl.F_SETFL, 0)
         me = os.getpid()
-        pid = lockdown.fork()
+        pid = fork()
         if pid == 0:
             try:
-                self._be_leaf(programs, cells, jobs, me)
+                self._be_worker(programs, cells, jobs, me)
             finally:
                 os._exit(0)
         status, number, seconds = self._await(pid, len(jobs))
-        if not self._came_up():
+        if not self._was_locked():
             os._exit(4)
         clean(self.settings["scratch"])
         return status, number, seconds, _records(self.results, len(jobs))
 
-    def _be_leaf(
+    def _be_worker(
         self, programs: list[Program], cells: list[Cell], jobs: list[Job], parent: int
     ) -> None:
         """Lock this process, run the jobs, write a record for each."""
@@ -121,7 +135,7 @@ class Leaves:
         keep_only(self.results, self.started[1])
         file_bytes = self.settings["file_bytes"]
         cpu_limit = self._cpu_limit(len(jobs))
-        lockdown.lock_leaf(self.settings["memory_bytes"], cpu_limit, file_bytes)
+        lockdown.lock_worker(self.settings["memory_bytes"], cpu_limit, file_bytes)
         os.write(self.started[1], b".")
         os.close(self.started[1])
         allow_frames(4)  # run_cell, _guarded, run, exec
@@ -132,27 +146,31 @@ class Leaves:
                 current = program
             text = broken or run_cell(cells[cell], module.__dict__)
             if offset and text.startswith(NO_MEMORY):
-                return  # perhaps for the garbage of others: again, first in a new leaf
+                return  # perhaps because of other jobs' garbage: again, first in a new worker
             offset += os.pwrite(self.results, LENGTH.pack(len(text)) + text, offset)
             if offset > file_bytes // 4 or time.thread_time() > SHARED_WORKER_SECONDS:
-                return  # a new leaf goes on, with an empty file
+                return  # a new worker continues, with an empty file
 
     def _cpu_limit(self, jobs: int) -> int:
-        """CPU seconds after which the kernel ends a leaf, should the row process be late."""
+        """CPU seconds after which the kernel kills a worker."""
         return kernel_cpu_limit(self.settings["seconds"], jobs)
 
-    def _came_up(self) -> bool:
-        """Whether the last leaf was locked; if not, the machine failed, not the solution."""
+    def _was_locked(self) -> bool:
+        """Whether the last worker was locked; if not, the machine failed, not the solution."""
         try:
             return os.read(self.started[0], 2) == b"."
         except BlockingIOError:
             return False
 
     def _await(self, pid: int, jobs: int) -> tuple[int, int, float]:
-        """Wait for a leaf; kill it when a job has used its CPU seconds, or waited far longer.
+        """Wait for a worker; kill it when a job has reached its CPU or wall-clock limit.
 
-        The CPU clock decides, so that a busy machine is no reason to fail. The leaf is looked at
-        several times within the limit, to see which job it is in; each job can end once.
+        The CPU clock decides, so that a busy machine is no reason to fail. The worker is observed
+        several times within the limit, to see which job it is running: each job that ends makes the
+        results file grow, and as many as there are jobs can do so.
+
+        Returns:
+            Status, wait status, CPU seconds.
         """
         limit, status = self.settings["seconds"], ENDED
         last = self._cpu_limit(jobs)
@@ -178,11 +196,11 @@ class Leaves:
             return status, number, seconds
 
 
-class NativeLeaves:
-    """The same, by `_leaf.c`; one in a process, as its settings are the module's."""
+class NativeRunner:
+    """The same in C; one in a process, as its settings are global to the C module."""
 
-    def __init__(self, native: Any, results: int, replies: int, settings: dict[str, Any]) -> None:
-        self.native, self.settings = native, settings
+    def __init__(self, results: int, replies: int, settings: dict[str, Any]) -> None:
+        self.settings = settings
         native.configure(
             results,
             replies,
@@ -191,7 +209,7 @@ class NativeLeaves:
             settings["memory"],
             settings["memory_bytes"],
             settings["file_bytes"],
-            *lockdown.leaf_filter(),
+            *lockdown.worker_filter(),
             run_cell,
             values_record,
             error_record,
@@ -204,16 +222,16 @@ class NativeLeaves:
         programs: list[Program],
         cells: list[Cell],
         jobs: list[Job],
-        at_once: int,
+        per_worker: int,
         spent: list[float],
     ) -> tuple[int, bool]:
-        """See `Leaves.run`; replies may be held back for a tenth of a second."""
+        """See `Runner.run`; replies may be delayed by a tenth of a second."""
         allow_frames(5)  # run_cell, _guarded, run, exec, and the C function
-        ran: tuple[int, bool] = self.native.run(
+        ran: tuple[int, bool] = native.run(
             programs,
             [(cell.plain_calls, cell) for cell in cells],
             jobs,
-            at_once,
+            per_worker,
             self.settings["seconds"],
             spent,
             self.settings["budget"],
@@ -223,7 +241,7 @@ class NativeLeaves:
 
 
 def _records(results: int, most: int) -> list[bytes]:
-    """The records in the results file, at most so many; the file is not trusted."""
+    """The records in the results file, at most `most`; the file is not trusted."""
     size = os.fstat(results).st_size
     data = os.pread(results, size, 0)
     texts: list[bytes] = []
@@ -239,10 +257,10 @@ def _records(results: int, most: int) -> list[bytes]:
 
 
 def clean(scratch: str) -> None:
-    """Empty the scratch folder, so that no leaf sees what another has written.
+    """Empty the scratch folder, so that no worker sees what another has written.
 
-    Folders in folders are moved up first: they can be nested deeper than Python recurses, and to
-    Landlock each step down costs more than the last.
+    Folders in folders are moved up first: they can be nested deeper than Python recurses, and for
+    Landlock each level costs more than the last.
     """
     os.chdir(scratch)
     while entries := list(os.scandir()):
@@ -261,7 +279,7 @@ def clean(scratch: str) -> None:
 def _move_up(folder: str) -> None:
     try:
         os.rename(folder, os.urandom(8).hex())
-    except OSError:  # before ABI 2, Landlock lets nothing change its folder
+    except OSError:  # before ABI 2, Landlock lets nothing move to another folder
         import shutil
 
         shutil.rmtree(folder)

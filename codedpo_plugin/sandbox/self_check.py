@@ -1,4 +1,4 @@
-"""Really try, from a leaf, what a solution must not be able to do."""
+"""Try, from inside the sandbox, what a solution must not be able to do."""
 
 import os
 import tempfile
@@ -18,15 +18,17 @@ PROPERTIES = {
 
 
 def tried(sandbox: Sandbox) -> dict[str, str]:
-    """Property -> "on", or which attempts succeeded. The attempts (`lockdown.probe`) are sent as a
-    solution, and run as one.
+    """Property -> "on", or which attempts succeeded; `escape_attempts` is run as a solution.
+
+    Raises:
+        InfrastructureError: the attempts could not be made.
     """
-    program = Path(__file__).with_name("lockdown.py").read_text()
+    program = Path(__file__).with_name("escape_attempts.py").read_text()
     with tempfile.TemporaryDirectory() as folder:
         canary = os.path.join(folder, "canary")
         Path(canary).touch(0o644)
         os.chmod(folder, 0o777)
-        (reply,) = sandbox.run(program, [{"calls": [f"probe({canary!r})"]}])
+        (reply,) = sandbox.run(program, [{"calls": [f"try_all({canary!r})"]}])
     if reply.record is None:
         raise InfrastructureError(f"the sandbox cannot be tried: {reply.outcome}, {reply.error}")
     found = decode(reply.record["values"][0])

@@ -1,22 +1,18 @@
-"""One attack per property, from a leaf of a locked zygote; then what honest programs need.
+"""One attack per property, from a worker of a locked zygote; then what honest programs need.
 
 Three zygotes: as the current uid; as an ordinary uid (if we are root); and without Landlock. The
 last two load all modules before the lock, as their uid may not be able to read the interpreter.
 """
 
 import errno
-import importlib.util
 import json
 import os
 import platform
-import re
-import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -25,7 +21,6 @@ from helpers.paths import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="most layers need Linux")
 
-LOCKDOWN = ROOT / "codedpo_plugin" / "sandbox" / "lockdown.py"
 SITE = Path(pytest.__file__).parents[1]
 NOBODY = 65534
 MODULES = """asyncio dataclasses datetime decimal encodings.idna errno fcntl hashlib json mmap
@@ -35,9 +30,10 @@ subprocess tempfile threading time unittest uuid zoneinfo"""
 ZYGOTE = """
 import json, os, struct, sys
 options = json.loads(sys.argv[1])
-sys.path.insert(0, options["folder"])
-import lockdown
-sys.path.append(options["site"])
+sys.path.insert(0, options["root"])
+from codedpo_plugin.sandbox import escape_attempts, lockdown
+from codedpo_plugin.sandbox.process_tools import call, fork
+sys.path[0] = options["site"]
 for name in options["preload"]:
     try:
         __import__(name)
@@ -45,14 +41,15 @@ for name in options["preload"]:
         pass
 if options["uid"]:
     os.setgroups([]), os.setresgid(*[options["uid"]] * 3), os.setresuid(*[options["uid"]] * 3)
-    lockdown._call("prctl", 4, 1, 0, 0, 0)  # as it is after an exec
-newest = lockdown._landlock_abi()
-lockdown._landlock_abi = lambda: min(newest, options["abi"])
+    call("prctl", 4, 1, 0, 0, 0)  # as it is after an exec
+newest = lockdown.landlock_abi()
+lockdown.landlock_abi = lambda: min(newest, options["abi"])
 layers = lockdown.lock_process(options["scratch"], [options["site"], options["shown"]])
 os.write(1, json.dumps(layers).encode() + b"\\n")
 
 def attempt(task):
-    names = {"lockdown": lockdown, "zygote": zygote, **options}
+    names = {"lockdown": lockdown, "call": call, "fork": fork, "try_all": escape_attempts.try_all,
+             "zygote": zygote, **options}
     try:
         exec(task["source"], names)
         return {"result": names.get("result")}
@@ -60,37 +57,37 @@ def attempt(task):
         return {"error": type(error).__name__, "code": getattr(error, "errno", None),
                 "text": str(error)}
 
-def run_leaf(task):
+def run_worker(task):
     reading, writing = os.pipe()
-    row = os.getpid()
-    leaf = lockdown.fork()
-    if leaf == 0:
+    server = os.getpid()
+    worker = fork()
+    if worker == 0:
         os.close(reading)
-        lockdown.die_with_parent(row)
-        lockdown.lock_leaf(task["memory"], task["cpu"], 1 << 20)
+        lockdown.die_with_parent(server)
+        lockdown.lock_worker(task["memory"], task["cpu"], 1 << 20)
         answer = attempt(task)
         os.write(writing, json.dumps(answer).encode())
         os._exit(0)
     os.close(writing)
     answer = b"".join(iter(lambda: os.read(reading, 65536), b""))
-    status = os.waitstatus_to_exitcode(os.waitpid(leaf, 0)[1])
+    status = os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
     return {**json.loads(answer or b"{}"), "status": status}
 
 zygote = os.getpid()
 for line in iter(sys.stdin.readline, ""):
     task = json.loads(line)
-    row = lockdown.fork()
-    if row == 0:
+    server = fork()
+    if server == 0:
         lockdown.die_with_parent(zygote)
-        answer = run_leaf(task) if task["leaf"] else attempt(task)
+        answer = run_worker(task) if task["worker"] else attempt(task)
         os.write(1, json.dumps(answer).encode() + b"\\n")
         os._exit(0)
-    os.waitpid(row, 0)
+    os.waitpid(server, 0)
 """
 
 
 class Zygote:
-    """A locked zygote that runs one source text after the other, each in a new row and leaf."""
+    """A locked zygote that runs one source text after the other, each in a new worker process (or fork server)."""
 
     def __init__(self, folder: Path, uid: int = 0, abi: int = 99, preload: bool = False) -> None:
         self.scratch, self.outside, self.shown = (folder / n for n in ("scratch", "out", "shown"))
@@ -98,11 +95,10 @@ class Zygote:
             path.mkdir()
             path.chmod(mode)
         (self.outside / "empty").mkdir()
-        shutil.copy(LOCKDOWN, folder)
         if uid:
             os.chown(self.scratch, uid, uid)
         options = {
-            "folder": str(folder),
+            "root": str(ROOT),
             "scratch": str(self.scratch),
             "outside": str(self.outside),
             "shown": str(self.shown),
@@ -128,13 +124,13 @@ class Zygote:
         return json.loads(self.process.stdout.readline())
 
     def run(
-        self, source: str, leaf: bool = True, cpu: int = 5, memory: int = 1 << 30
+        self, source: str, worker: bool = True, cpu: int = 5, memory: int = 1 << 30
     ) -> dict[str, Any]:
         """What the source text assigned to `result`, or the error it ended with."""
         for path in (self.outside / "canary", self.shown / "file"):
             path.write_text("secret")
             path.chmod(0o666)
-        task = {"source": source, "leaf": leaf, "cpu": cpu, "memory": memory}
+        task = {"source": source, "worker": worker, "cpu": cpu, "memory": memory}
         assert self.process.stdin
         self.process.stdin.write(json.dumps(task) + "\n")
         self.process.stdin.flush()
@@ -169,16 +165,6 @@ def zygote(request: pytest.FixtureRequest) -> Iterator[Zygote]:
         zygote.close()
 
 
-@pytest.fixture(scope="module")
-def lockdown() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("lockdown", LOCKDOWN)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_layers(zygote: Zygote) -> None:
     expected = {"session", "uid", "hidden", "no_new_privs", "seccomp"}
     if zygote.abi:
@@ -191,13 +177,13 @@ def test_layers(zygote: Zygote) -> None:
 # Every one of these must fail with a refusal, whatever the layers.
 REFUSED = {
     "fork": "import os; os.fork()",
-    "libc_fork": "lockdown.fork()",
+    "libc_fork": "fork()",
     "thread": "import threading; threading.Thread(target=int).start()",
     "exec": "import os; os.execv('/bin/true', ['true'])",
     "posix_spawn": "import os; os.posix_spawn('/bin/true', ['true'], {})",
     "subprocess": "import subprocess; subprocess.run(['/bin/true'])",
     "multiprocessing": "import multiprocessing as m; m.Process(target=int).start()",
-    "kill_row": "import os; os.kill(os.getppid(), 9)",
+    "kill_fork_server": "import os; os.kill(os.getppid(), 9)",
     "kill_zygote": "import os; os.kill(zygote, 9)",
     "signal_the_user": "import os; os.kill(tester, 0)",
     "signal_group": "import os; os.killpg(0, 0)",
@@ -206,8 +192,8 @@ REFUSED = {
     "signal_number_of_fcntl": "import fcntl, os; fcntl.fcntl(os.pipe()[0], 10, 9)",
     "own_group": "import os; os.setpgid(0, 0)",
     "own_session": "import os; os.setsid()",
-    "outlive_parent": "lockdown._call('prctl', 1, 0, 0, 0, 0)",
-    "be_traceable": "lockdown._call('prctl', 4, 1, 0, 0, 0)",
+    "outlive_parent": "call('prctl', 1, 0, 0, 0, 0)",
+    "be_traceable": "call('prctl', 4, 1, 0, 0, 0)",
     "limits_of_parent": "import os, resource as r; r.prlimit(os.getppid(), r.RLIMIT_CPU, (0, 0))",
     "raise_own_limit": "import resource as r; r.setrlimit(r.RLIMIT_NPROC, (9, 9))",
     "priority": "import os; os.setpriority(os.PRIO_PROCESS, os.getppid(), 19)",
@@ -334,7 +320,7 @@ RAW = {
 }
 ABSENT = {"clone3": 435, "openat2": 437, "io_uring_setup": 425, "newer_than_the_table": 999}
 COLUMN = {"x86_64": 0, "aarch64": 1}.get(platform.machine(), 0)
-SYSCALL = "lockdown._call('syscall', {}, *[0] * 6)"
+SYSCALL = "call('syscall', {}, *[0] * 6)"
 
 
 @pytest.mark.parametrize("name", RAW)
@@ -348,9 +334,9 @@ def test_raw_call_does_not_exist(zygote: Zygote, name: str) -> None:
 
 
 @pytest.mark.parametrize("flag", [0x10000000, 0x40000000, 0x00020000, 0x8000, 0x2000])
-def test_a_row_cannot_leave_its_namespaces_or_parent(zygote: Zygote, flag: int) -> None:
-    call = f"lockdown._call('syscall', {RAW['clone'][COLUMN]}, {flag | 17}, 0, 0, 0, 0)"
-    assert zygote.run(call, leaf=False)["code"] == errno.EPERM
+def test_a_fork_server_cannot_leave_its_namespaces_or_parent(zygote: Zygote, flag: int) -> None:
+    call = f"call('syscall', {RAW['clone'][COLUMN]}, {flag | 17}, 0, 0, 0, 0)"
+    assert zygote.run(call, worker=False)["code"] == errno.EPERM
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="two entries of x86_64")
@@ -402,52 +388,52 @@ def test_older_landlock(folder: Path, abi: int) -> None:
     zygote.close()
 
 
-def test_zygote_and_rows_keep_what_they_need(zygote: Zygote) -> None:
+def test_zygote_and_fork_servers_keep_what_they_need(zygote: Zygote) -> None:
     source = """
 import os, time
-child = lockdown.fork()
+child = fork()
 if child == 0:
     while True: pass
 result = [time.clock_gettime((~child << 3) | 2) >= 0]
 os.kill(child, 9)
 result.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    assert zygote.run(source, leaf=False)["result"] == [True, -9]
+    assert zygote.run(source, worker=False)["result"] == [True, -9]
     (zygote.scratch / "left").touch()
     unlink = "import os; result = 'left' in os.listdir(scratch); os.unlink(scratch + '/left')"
-    assert ("error" in zygote.run(unlink, leaf=False)) == (not zygote.abi)
+    assert ("error" in zygote.run(unlink, worker=False)) == (not zygote.abi)
 
 
-def test_leaf_dies_with_its_parent(zygote: Zygote) -> None:
+def test_a_worker_dies_with_its_parent(zygote: Zygote) -> None:
     source = """
 import os, signal
 reading, writing = os.pipe()
-row = lockdown.fork()
-if row == 0:
-    row = os.getpid()
-    if lockdown.fork() == 0:
-        lockdown.die_with_parent(row)
-        lockdown.lock_leaf(1 << 30, 5, 1 << 20)
+server = fork()
+if server == 0:
+    server = os.getpid()
+    if fork() == 0:
+        lockdown.die_with_parent(server)
+        lockdown.lock_worker(1 << 30, 5, 1 << 20)
         os.write(writing, b"x")
     signal.pause()
 os.close(writing)
 os.read(reading, 1)
-os.kill(row, 9)
-result = os.read(reading, 1).decode()  # the end of file comes when the leaf is gone
+os.kill(server, 9)
+result = os.read(reading, 1).decode()  # the end of file comes when the worker is gone
 """
-    assert zygote.run(source, leaf=False)["result"] == ""
+    assert zygote.run(source, worker=False)["result"] == ""
 
 
 def test_race_of_die_with_parent(zygote: Zygote) -> None:
     source = """
 import os
-child = lockdown.fork()
+child = fork()
 if child == 0:
     lockdown.die_with_parent(1)  # as if the parent had died: the child has another by now
     os._exit(0)
 result = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 """
-    assert zygote.run(source, leaf=False)["result"] == -9
+    assert zygote.run(source, worker=False)["result"] == -9
 
 
 def test_fork_keeps_the_state_of_random(zygote: Zygote) -> None:
@@ -456,34 +442,22 @@ import os, random
 result = []
 for _ in range(2):
     reading, writing = os.pipe()
-    if lockdown.fork() == 0:
+    if fork() == 0:
         os.write(writing, str(random.random()).encode())
         os._exit(0)
     os.close(writing)
     result.append(os.read(reading, 99).decode())
     os.wait()
 """
-    first, second = zygote.run(source, leaf=False)["result"]
+    first, second = zygote.run(source, worker=False)["result"]
     assert first == second
 
 
-def test_probe_of_a_locked_leaf(zygote: Zygote) -> None:
-    verdicts = zygote.run("result = lockdown.probe(outside + '/canary')")["result"]
+def test_a_locked_worker_escapes_nowhere(zygote: Zygote) -> None:
+    verdicts = zygote.run("result = try_all(outside + '/canary')")["result"]
     assert {k for k, v in verdicts.items() if v == "open"} == (
         set() if zygote.abi else {"read_outside"}
     )
-
-
-def test_probe_without_locks_says_open(folder: Path) -> None:
-    canary = folder / "canary"
-    canary.touch()
-    shutil.copy(LOCKDOWN, folder)
-    code = f"import sys; sys.path.insert(0, {str(folder)!r}); import lockdown as l, json"
-    code += f"; print(json.dumps(l.probe({str(canary)!r})))"
-    answer = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True)
-    verdicts = json.loads(answer.stdout)
-    del verdicts["network"]  # depends on the machine
-    assert set(verdicts.values()) == {"open"}
 
 
 HONEST = {
@@ -565,43 +539,12 @@ def test_scratch_works(zygote: Zygote, name: str) -> None:
     assert answer.get("result"), answer
 
 
-HEADERS = {
-    1: ("/usr/include/x86_64-linux-gnu/asm/unistd_64.h", r"#define __NR_(\w+)\s+(\d+)"),
-    2: ("/usr/include/asm-generic/unistd.h", r"#define __NR(?:3264)?_(\w+)\s+(\d+)"),
-}
-
-
-@pytest.mark.parametrize("column", HEADERS)
-def test_numbers_are_those_of_the_headers(lockdown: ModuleType, column: int) -> None:
-    path, pattern = HEADERS[column]
-    if not Path(path).exists():
-        pytest.skip(f"no {path}")
-    numbers = {name: int(number) for name, number in re.findall(pattern, Path(path).read_text())}
-    numbers.setdefault("newfstatat", numbers.get("fstatat", 0))
-    tables = [lockdown._ALLOWED, lockdown._CHANGES, lockdown._CHECKED, lockdown._ABSENT]
-    for name, number in lockdown._numbers(",".join(tables), column).items():
-        assert numbers[name] == number, name
-
-
-@pytest.mark.parametrize("abi", [0, 2, 7])
-@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
-def test_filters_fit_the_kernel(lockdown: ModuleType, machine: str, abi: int) -> None:
-    audit, column = lockdown._MACHINES[machine]
-    code = lockdown._base_filter(audit, column, abi)
-    assert len(code) < 4096
-    for filter_code in (code, lockdown._leaf_code(column)):
-        for position, (kind, true, false, _value) in enumerate(filter_code):
-            assert position + max(true, false) + 1 <= len(filter_code)
-            assert max(true, false) < 256
-            assert kind in (0x20, 0x54, 0x15, 0x35, 0x45, 0x06)
-        assert filter_code[-1][0] == 0x06
-
-
 def test_limits_bind_without_any_other_layer(folder: Path) -> None:
     code = f"""
-import sys; sys.path.insert(0, {str(LOCKDOWN.parent)!r})
-import lockdown, resource
-lockdown.lock_leaf(1 << 30, 3, 4096)
+import sys; sys.path.insert(0, {str(ROOT)!r})
+import resource
+from codedpo_plugin.sandbox import lockdown
+lockdown.lock_worker(1 << 30, 3, 4096)
 print([resource.getrlimit(k)[0] for k in (resource.RLIMIT_AS, resource.RLIMIT_CPU,
        resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC, resource.RLIMIT_CORE)])
 """

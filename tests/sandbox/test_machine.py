@@ -125,14 +125,14 @@ def test_what_cannot_be_compiled_costs_itself_alone(
     bomb = nested_finally(depth)
     if depth < 20:
         body = "".join(f" {line}\n" for line in bomb.splitlines())
-        bomb = "".join(f"def g{n}():\n{body}" for n in range(99))
+        bomb = "".join(f"def g{n}():\n{body}" for n in range(300))  # compiles for 7 s on a slow core
     row = {
         "task_id": "t",
         "entry_point": "f",
         "solutions": [HONEST, bomb if where == "solution" else f"{HONEST}\n", f"{HONEST}\n\n"],
         "tests": ["assert f(1) == 2", bomb if where == "test" else "assert f(2) == 3"],
     }
-    outcomes = execute_problem(row, sandbox, 100_000)["outcomes"]
+    outcomes = execute_problem(row, sandbox, len(bomb))["outcomes"]
     lost = {"crashed", "memory"}
     cells = {(i, j): outcomes[i][j] for i in range(3) for j in range(2)}
     bombs = {cell for cell in cells if cell[where == "test"] == 1}

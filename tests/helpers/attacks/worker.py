@@ -16,8 +16,9 @@ from typing import Any
 import pyarrow as pa
 
 from codedpo_plugin.execution.execute import execute_problem, schema
-from codedpo_plugin.sandbox import lockdown
+from codedpo_plugin.sandbox import seccomp
 from codedpo_plugin.sandbox.client import Limits, Sandbox
+from codedpo_plugin.sandbox.process_tools import PR_SET_NO_NEW_PRIVS, call
 
 MAX_CHARS = 100_000
 
@@ -80,9 +81,8 @@ def refuse_namespaces() -> None:
     number = {"x86_64": 272, "aarch64": 97}[platform.machine()]  # unshare
     load, refuse = (0x20, 0, 0, 0), (0x06, 0, 0, 0x00050001)
     code = [load, (0x15, 0, 1, number), refuse, (0x06, 0, 0, 0x7FFF0000)]
-    _kept, install = lockdown._pack(code)
-    lockdown._call("prctl", 38, 1, 0, 0, 0)  # no new privileges, without which no filter
-    lockdown._call("prctl", *install)
+    call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)  # without it no filter can be installed
+    seccomp.Filter(code).install()
 
 
 if __name__ == "__main__":
