@@ -474,11 +474,11 @@ static void turn_all_into_file(int file)
         turn_into_file(file, at, ranges[i].start, ranges[i].size);
 }
 
-PyDoc_STRVAR(remap_memory_doc,
-             "remap_memory(file, maps): make this process's memory cheap to fork, once it is locked.\n\n"
+PyDoc_STRVAR(settle_doc,
+             "settle(file, maps): make this process's memory cheap to fork, once it is locked.\n\n"
              "`file`: in memory, and nobody else's; `maps`: /proc/self/maps.");
 
-static PyObject *remap_memory(PyObject *Py_UNUSED(self), PyObject *arguments)
+static PyObject *settle(PyObject *Py_UNUSED(self), PyObject *arguments)
 {
     int file, maps;
     char *code = NULL, *code_end = NULL;
@@ -775,7 +775,7 @@ static PyObject *configure(PyObject *Py_UNUSED(self), PyObject *arguments)
 static PyMethodDef methods[] = {
     {"configure", configure, METH_VARARGS, configure_doc},
     {"run", run, METH_VARARGS, run_doc},
-    {"remap_memory", remap_memory, METH_VARARGS, remap_memory_doc},
+    {"settle", settle, METH_VARARGS, settle_doc},
     {NULL, NULL, 0, NULL},
 };
 

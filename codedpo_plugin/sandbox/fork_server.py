@@ -113,8 +113,9 @@ class _Request:
         return jobs
 
     def _run_alone(self, jobs: list[Job]) -> None:
-        """Run each job in a worker of its own. Programs that are harmless to define are defined here,
-        once for all their workers.
+        """Run each job in a worker of its own.
+
+        A program that is harmless to define is defined here, once for all its workers.
         """
         indices = list(dict.fromkeys(index for index, _ in jobs))
         _import_what_is_named(self.programs[index] for index in indices)

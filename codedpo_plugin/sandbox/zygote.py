@@ -58,7 +58,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     if settings["native"]:
-        runner.native.remap_memory(memory, maps)
+        runner.native.settle(memory, maps)
         os.close(maps)
         os.close(memory)
     _serve(results, settings)
