@@ -9,13 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from codedpo_eval import cli_others
+from codedpo_eval.cli_options import (
+    ComparedOptions,
+    Data,
+    DateOptions,
+    Format,
+    Grader,
+    GradingOptions,
+    Name,
+    Out,
+    SamplingOptions,
+    SpeedupOptions,
+    grouped,
+)
 from codedpo_plugin.command_line import make_console
 from codedpo_plugin.errors import InputError
 
 if TYPE_CHECKING:
-    from codedpo_eval.benchmarks.registry import Benchmark, Choice
-    from codedpo_eval.grading.grade import Job
+    from codedpo_eval.benchmarks.registry import Benchmark
     from codedpo_eval.verdict import GradeSettings
     from codedpo_plugin.recipe import Sampling
 
@@ -25,316 +36,254 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Name = Annotated[
-    str,
-    typer.Argument(
-        metavar="BENCHMARK",
-        help="humaneval, humaneval+, mbpp, mbpp+, ds1000, livecodebench, or a JSONL file of yours.",
-    ),
-]
-Data = Annotated[
-    Path | None, typer.Option(help="The benchmark's file, if it is not where evalplus keeps it.")
-]
-Out = Annotated[Path, typer.Option(help="The run's folder.")]
-Model = Annotated[str, typer.Option(help="Name at the server; a folder or hub id (transformers).")]
-Backend = Annotated[str, typer.Option(help="openai (any server of that protocol) or transformers.")]
-BaseUrl = Annotated[str, typer.Option(help="The server's address.")]
-KeyEnv = Annotated[str | None, typer.Option(help="Environment variable that holds the key.")]
-Number = Annotated[int, typer.Option("--n", min=1, help="Samples of each task.")]
-Temperature = Annotated[float, typer.Option(min=0, help="0 is greedy.")]
-TopP = Annotated[float, typer.Option(help="Nucleus of the distribution that is sampled.")]
-MaxTokens = Annotated[int, typer.Option(min=1, help="Longest answer.")]
-Style = Annotated[str, typer.Option(help="chat (instruct models) or completion (base models).")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes; one for each core.")]
-StartDate = Annotated[
-    str | None, typer.Option(help="Only problems from this day on: YYYY-MM-DD (livecodebench).")
-]
-EndDate = Annotated[str | None, typer.Option(help="Only problems up to this day.")]
-Python = Annotated[
-    str | None,
-    typer.Option(help="Interpreter for ds1000, if not the one that `codedpo eval setup` made."),
-]
-Seconds = Annotated[float, typer.Option(help="CPU seconds that a test may use at least.")]
-
 
 @app.command()
+@grouped
 def run(
     benchmark: Name,
-    model: Model,
     out: Out,
+    sampling: SamplingOptions,
+    dates: DateOptions,
+    grading: GradingOptions,
     data: Data = None,
-    backend: Backend = "openai",
-    base_url: BaseUrl = "http://localhost:8000/v1",
-    api_key_env: KeyEnv = None,
-    n: Number = 1,
-    temperature: Temperature = 0.0,
-    top_p: TopP = 0.95,
-    max_tokens: MaxTokens = 2048,
-    style: Style = "chat",
-    workers: Workers = None,
-    seconds: Seconds = 2.0,
-    start_date: StartDate = None,
-    end_date: EndDate = None,
-    python: Python = None,
 ) -> None:
-    """Generate, grade and report; goes on where it was stopped."""
-    settings = _sampling(model, backend, base_url, api_key_env, temperature, top_p, max_tokens)
-    choice = _choice(start_date, end_date)
-    _generate(_load(benchmark, data, choice), settings, style, n, out)
-    _grade(benchmark, data, choice, out, seconds, python, workers)
+    """Generate, grade and report; resumes a run that was stopped."""
+    loaded = _load(benchmark, data, dates)
+    _generate(loaded, sampling, out)
+    _grade(loaded, grading, out)
 
 
 @app.command()
+@grouped
 def generate(
     benchmark: Name,
-    model: Model,
     out: Out,
+    sampling: SamplingOptions,
+    dates: DateOptions,
     data: Data = None,
-    backend: Backend = "openai",
-    base_url: BaseUrl = "http://localhost:8000/v1",
-    api_key_env: KeyEnv = None,
-    n: Number = 1,
-    temperature: Temperature = 0.0,
-    top_p: TopP = 0.95,
-    max_tokens: MaxTokens = 2048,
-    style: Style = "chat",
-    start_date: StartDate = None,
-    end_date: EndDate = None,
 ) -> None:
     """Sample a model's answers: RUN/samples.jsonl."""
-    settings = _sampling(model, backend, base_url, api_key_env, temperature, top_p, max_tokens)
-    choice = _choice(start_date, end_date)
-    _generate(_load(benchmark, data, choice), settings, style, n, out)
+    _generate(_load(benchmark, data, dates), sampling, out)
 
 
 @app.command()
+@grouped
 def grade(
     benchmark: Name,
     out: Out,
+    dates: DateOptions,
+    grading: GradingOptions,
     samples: Annotated[
         Path | None, typer.Option(help="JSONL of task_id and solution (or completion).")
     ] = None,
     data: Data = None,
-    workers: Workers = None,
-    seconds: Seconds = 2.0,
-    start_date: StartDate = None,
-    end_date: EndDate = None,
-    python: Python = None,
     grader: Annotated[
-        str, typer.Option(help="codedpo, or evalplus: HumanEval(+) and MBPP(+) as it has them.")
-    ] = "codedpo",
+        Grader, typer.Option(help="codedpo, or evalplus itself (HumanEval(+) and MBPP(+)).")
+    ] = Grader.codedpo,
     evalplus_python: Annotated[
         Path, typer.Option(help="The interpreter of an environment with evalplus.")
     ] = Path(sys.executable),
 ) -> None:
     """Grade samples, and report: verdicts.jsonl, report.json, report.md, report.html."""
-    choice = _choice(start_date, end_date)
-    _load(benchmark, data, choice)
-    if grader not in ("codedpo", "evalplus"):
-        raise InputError(f"--grader {grader}: codedpo or evalplus")
-    evalplus = evalplus_python if grader == "evalplus" else None
-    _grade(benchmark, data, choice, out, seconds, python, workers, samples, evalplus)
-
-
-RunBefore = Annotated[Path, typer.Argument(metavar="RUN_A", help="Graded run: before.")]
-RunAfter = Annotated[Path, typer.Argument(metavar="RUN_B", help="Graded run: after.")]
-Comparison = Annotated[Path, typer.Option(help="Folder for the comparison.")]
-Runs = Annotated[int, typer.Option(min=1, help="Times that speedup is measured.")]
-Rounds = Annotated[int, typer.Option(min=10, help="Rounds of each, at most.")]
-Pairing = Annotated[str, typer.Option(help="Several right programs: `all` with all, or `median`.")]
+    evalplus = evalplus_python if grader is Grader.evalplus else None
+    _grade(_load(benchmark, data, dates), grading, out, samples, evalplus)
 
 
 @app.command()
+@grouped
 def compare(
-    before: RunBefore,
-    after: RunAfter,
-    out: Comparison,
-    benchmark: Annotated[
-        str | None, typer.Option(help="If it is a file of yours, or in the runs under its name.")
-    ] = None,
-    data: Data = None,
-    runs: Runs = 3,
-    rounds: Rounds = 20,
-    pairing: Pairing = "all",
+    compared: ComparedOptions,
+    measured: SpeedupOptions,
     timing: Annotated[bool, typer.Option(help="Measure speedup, too.")] = True,
 ) -> None:
     """Whether the second run solves more problems, and whether its programs are faster."""
-    _compare(before, after, out, benchmark, data, (runs, rounds, pairing) if timing else None)
+    _compare(compared, measured if timing else None)
 
 
 @app.command()
-def speedup(
-    before: RunBefore,
-    after: RunAfter,
-    out: Comparison,
-    benchmark: Annotated[str | None, typer.Option(help="As for `compare`.")] = None,
-    data: Data = None,
-    runs: Runs = 3,
-    rounds: Rounds = 20,
-    pairing: Pairing = "all",
-) -> None:
+@grouped
+def speedup(compared: ComparedOptions, measured: SpeedupOptions) -> None:
     """How much faster the second run's programs are, over the problems that both solve."""
-    found = _compare(before, after, out, benchmark, data, (runs, rounds, pairing))
+    found = _compare(compared, measured)
     if not found["speedup"]["joint"]:
-        raise InputError(f"{before} and {after}: no problem is solved by both; nothing to measure")
+        raise InputError(
+            f"{compared.before} and {compared.after}: no problem is solved by both, so there is "
+            "nothing to measure"
+        )
 
 
 @app.command("self-test")
-def self_test(
-    benchmark: Name,
-    data: Data = None,
-    workers: Workers = None,
-    seconds: Seconds = 2.0,
-    python: Python = None,
-) -> None:
+@grouped
+def self_test(benchmark: Name, grading: GradingOptions, data: Data = None) -> None:
     """Grade the benchmark's own reference solutions: what fails cannot be measured here."""
-    from codedpo_eval.grading import reference_check as module
+    from codedpo_eval.grading import reference_check
 
     console, loaded = make_console(), _load(benchmark, data)
-    settings = _settings(loaded, seconds, python)
-    found = module.run(loaded, data, settings, workers, console)
+    found = reference_check.run(loaded, _settings(loaded, grading), grading.workers, console)
     console.print(f"self-test: {found['passed']} of {found['tasks']} reference solutions pass")
-    for why, number in found["ungraded"].items():
-        console.print(f"  {number} tasks cannot be graded here: {why}", markup=False)
-    for task_id, why in found["failed"].items():
-        console.print(f"  {task_id}: {why}", markup=False)
+    for reason, number in found["ungraded"].items():
+        console.print(f"  {number} tasks cannot be graded here: {reason}", markup=False)
+    for task_id, reason in found["failed"].items():
+        console.print(f"  {task_id}: {reason}", markup=False)
 
 
-def _compare(
-    before: Path,
-    after: Path,
-    out: Path,
-    name: str | None,
-    data: Path | None,
-    protocol: tuple[int, int, str] | None,
-) -> dict[str, Any]:
-    from codedpo_eval.comparison import compare as module
-    from codedpo_eval.comparison.speedup import Protocol
-    from codedpo_eval.reporting import report
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A graded run.", metavar="RUN")],
+    to: Annotated[Format, typer.Option(help="The format.")],
+    out: Annotated[Path | None, typer.Option(help="Folder to write in; RUN/TO by default.")] = None,
+    data: Annotated[Path | None, typer.Option(help="The benchmark's file, as for `grade`.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model, as org/name.")] = None,
+    bigcode: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --to bigcode: a checkout of bigcode-evaluation-harness. It grades the run "
+            "too, without a sandbox, and its score is written into the report."
+        ),
+    ] = None,
+    bigcode_python: Annotated[
+        str | None, typer.Option(help="The Python that has its requirements.")
+    ] = None,
+) -> None:
+    """Write a graded run in the format of another harness, leaderboard or model card."""
+    from codedpo_eval.harnesses import export as exports
+    from codedpo_eval.reporting import run_page
 
-    measured = None
-    if protocol:
-        runs, rounds, pairing = protocol
-        if pairing not in ("all", "median"):
-            raise InputError(f"--pairing {pairing}: all or median")
-        measured = Protocol(runs=runs, rounds=rounds, pairing=pairing)  # type: ignore[arg-type]
-    benchmark = _load(name or report.load(before)["benchmark"]["source"], data)
-    return module.compare(before, after, benchmark, out, measured, make_console())
+    console = make_console()
+    if bigcode and to is not Format.bigcode:
+        raise InputError(f"--bigcode: belongs to --to bigcode, not to --to {to}")
+    graded = exports.export(run, to, out, console, data=data, model=model)
+    if bigcode:
+        report = exports.grade_by_bigcode(graded, bigcode, bigcode_python, console)
+        run_page.print_tables(report, console)
 
 
-app.command()(cli_others.export)
-app.command()(cli_others.setup)
+@app.command()
+def setup(
+    what: Annotated[str, typer.Argument(help="ds1000", metavar="BENCHMARK")],
+    folder: Annotated[Path | None, typer.Option(help="Where, if not in ~/.cache/codedpo.")] = None,
+    python: Annotated[str | None, typer.Option(help="A Python 3.11 to build it with.")] = None,
+) -> None:
+    """Build the environment that a benchmark runs in: ds1000 has one of its own."""
+    from codedpo_eval.benchmarks.ds1000 import environment
+
+    if what != "ds1000":
+        raise InputError(f"setup {what}: only ds1000 has an environment of its own")
+    environment.setup(folder, make_console(), python)
 
 
-def _sampling(
-    model: str,
-    backend: str,
-    base_url: str,
-    api_key_env: str | None,
-    temperature: float,
-    top_p: float,
-    max_tokens: int,
-) -> "Sampling":
+# -- steps that several commands share ------------------------------------------------------------
+
+
+def _load(name: str, data: Path | None, dates: DateOptions | None = None) -> "Benchmark":
+    """Load a benchmark, and print which file and version it is."""
+    from codedpo_eval.benchmarks.registry import load
+
+    given = vars(dates) if dates else {}
+    benchmark = load(name, data, tuple((key, day) for key, day in given.items() if day))
+    version = benchmark.version or (
+        "not a released version known here" if benchmark.kind != "own" else ""
+    )
+    tasks = f"{benchmark.name}: {len(benchmark.tasks)} tasks of {benchmark.path}"
+    parts = filter(None, (tasks, version, f"md5 {benchmark.md5}"))
+    make_console().print(", ".join(parts), markup=False, highlight=False)
+    return benchmark
+
+
+def _generate(benchmark: "Benchmark", options: SamplingOptions, out: Path) -> None:
+    from codedpo_eval.generation import generate as module
+
+    settings = _sampling(options)
+    module.generate(benchmark, settings, options.style.value, options.n, out, make_console())
+
+
+def _sampling(options: SamplingOptions) -> "Sampling":
     from pydantic import ValidationError
 
     from codedpo_plugin.recipe import Sampling
 
-    fields: dict[str, Any] = {
-        "model": model,
-        "backend": backend,
-        "base_url": base_url,
-        "api_key_env": api_key_env,
-        "temperature": temperature,
-        "top_p": top_p,
-        "max_tokens": max_tokens,
-    }
     try:
-        return Sampling(**fields)
+        return Sampling(
+            model=options.model,
+            backend=options.backend.value,
+            base_url=options.base_url,
+            api_key_env=options.api_key_env,
+            temperature=options.temperature,
+            top_p=options.top_p,
+            max_tokens=options.max_tokens,
+        )
     except ValidationError as error:
         first = error.errors()[0]
         name = "-".join(map(str, first["loc"])).replace("_", "-")
         raise InputError(f"--{name}: {first['msg']}") from None
 
 
-def _choice(start_date: str | None, end_date: str | None) -> "Choice":
-    given = {"start_date": start_date, "end_date": end_date}
-    return tuple((name, day) for name, day in given.items() if day)
-
-
-def _load(name: str, data: Path | None, choice: "Choice" = ()) -> "Benchmark":
-    from codedpo_eval.benchmarks.registry import load
-
-    benchmark = load(name, data, choice)
-    known = benchmark.version or (
-        "no version that is known here" if benchmark.kind != "own" else ""
-    )
-    told = f"{benchmark.name}: {len(benchmark.tasks)} tasks of {benchmark.path}"
-    make_console().print(
-        ", ".join(filter(None, (told, known, f"md5 {benchmark.md5}"))),
-        markup=False,
-        highlight=False,
-    )
-    return benchmark
-
-
-def _generate(benchmark: "Benchmark", settings: "Sampling", style: str, n: int, out: Path) -> None:
-    from codedpo_eval.generation import generate as module
-
-    if style not in module.STYLES:
-        raise InputError(f"--style {style}: one of {', '.join(module.STYLES)}")
-    module.generate(benchmark, settings, style, n, out, make_console())
-
-
 def _grade(
-    name: str,
-    data: Path | None,
-    choice: "Choice",
+    benchmark: "Benchmark",
+    options: GradingOptions,
     out: Path,
-    seconds: float,
-    python: str | None,
-    workers: int | None,
     given: Path | None = None,
     evalplus: Path | None = None,
 ) -> None:
-    from codedpo_eval.benchmarks.registry import load
+    """Grade and report.
+
+    Args:
+        benchmark: of the samples.
+        options: of the grading.
+        out: the run's folder.
+        given: a user's samples; those of the run if None.
+        evalplus: interpreter of the evalplus that grades; None: codedpo grades.
+    """
     from codedpo_eval.generation import samples
     from codedpo_eval.grading import grade as module
-    from codedpo_eval.grading import reference_check as self_test
+    from codedpo_eval.grading import reference_check
+    from codedpo_eval.harnesses import evalplus as evalplus_grader
     from codedpo_eval.reporting import report as reports
     from codedpo_eval.reporting import run_page
 
-    benchmark, console = load(name, data, choice), make_console()
+    console, settings = make_console(), _settings(benchmark, options)
     found = samples.read(given or out / samples.FILE, benchmark)
     if given:
         samples.write(out / samples.FILE, found.rows)
     for notice in found.notices:
         console.print(f"samples: {notice}", style="yellow", markup=False)
-    settings = _settings(benchmark, seconds, python)
     if evalplus:
-        from codedpo_eval.harnesses import evalplus as evalplus_grader
-
-        verdicts = evalplus_grader.run(benchmark, found, out, evalplus, workers, console)
+        verdicts = evalplus_grader.run(benchmark, found, out, evalplus, options.workers, console)
     else:
-        job: Job = module.Job(name, data, out, settings, choice)
-        verdicts = module.grade(job, workers, console)
-    grader = verdicts[0]["key"] if evalplus else "codedpo"
-    tested = self_test.known(benchmark, settings)
+        verdicts = module.grade(benchmark, out, settings, options.workers, console)
+    tested = reference_check.known(benchmark, settings)
     if tested is None and settings.options:
-        console.print("the reference solutions first, once for this environment")
-        tested = self_test.run(benchmark, data, settings, workers, console)
-    report = reports.summarise(benchmark, found, verdicts, settings, name, tested, grader)
-    run_page.write(out, report)
-    run_page.print_tables(report, console)
+        console.print("grading the reference solutions, once for this environment")
+        tested = reference_check.run(benchmark, settings, options.workers, console)
+    grader = verdicts[0]["key"] if evalplus else "codedpo"
+    report = reports.summarise(benchmark, found, verdicts, settings, tested, grader)
+    run_page.print_tables(run_page.write(out, report), console)
     console.print(str(out / "report.html"), markup=False)
 
 
-def _settings(benchmark: "Benchmark", seconds: float, python: str | None) -> "GradeSettings":
+def _settings(benchmark: "Benchmark", options: GradingOptions) -> "GradeSettings":
     from codedpo_eval.benchmarks.registry import kind_module
     from codedpo_eval.verdict import GradeSettings
 
-    options = getattr(kind_module(benchmark.kind), "options", None)
-    if options:
-        return GradeSettings(seconds=seconds, options=options(python))
-    if python:
+    of_kind = getattr(kind_module(benchmark.kind), "options", None)
+    if of_kind:
+        return GradeSettings(seconds=options.seconds, options=of_kind(options.python))
+    if options.python:
         raise InputError(f"--python: {benchmark.name} needs no other interpreter than this one")
-    return GradeSettings(seconds=seconds)
+    return GradeSettings(seconds=options.seconds)
+
+
+def _compare(compared: ComparedOptions, measured: SpeedupOptions | None) -> dict[str, Any]:
+    from codedpo_eval.comparison import compare as module
+    from codedpo_eval.comparison.speedup import Protocol
+    from codedpo_eval.reporting import report
+
+    protocol = None
+    if measured:
+        pairing = measured.pairing.value
+        protocol = Protocol(runs=measured.runs, rounds=measured.rounds, pairing=pairing)
+    name = compared.benchmark or report.load(compared.before)["benchmark"]["source"]
+    benchmark = _load(name, compared.data)
+    return module.compare(
+        compared.before, compared.after, benchmark, compared.out, protocol, make_console()
+    )

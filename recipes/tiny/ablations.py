@@ -199,10 +199,9 @@ class Seed:
         )
         asking.generate(benchmark, how, "chat", SAMPLES, folder, CONSOLE)
         settings = GradeSettings(seconds=1.0)
-        job = grading.Job(str(benchmark.path), None, folder, settings)
-        verdicts = grading.grade(job, 1, CONSOLE)
+        verdicts = grading.grade(benchmark, folder, settings, 1, CONSOLE)
         found = samples.read(folder / samples.FILE, benchmark)
-        run_page.write(folder, report.summarise(benchmark, found, verdicts, settings, job.name))
+        run_page.write(folder, report.summarise(benchmark, found, verdicts, settings))
         right = {task.task_id: 0 for task in benchmark.tasks}
         for row in verdicts:
             right[row["task_id"]] += row["base"] == PASS

@@ -126,7 +126,7 @@ def test_verdicts_of_a_run_that_was_stopped_are_kept(own: Path) -> None:
     first = whole.splitlines()[0]
     (run / grade.FILE).unlink()
     changed = json.dumps(json.loads(first) | {"seconds": 12345.0})
-    (run / grade._PARTIAL).write_text(changed + "\n" + first[:40])
+    (run / grade.PARTIAL).write_text(changed + "\n" + first[:40])
     graded(own, RIGHT)
     assert [row["seconds"] == 12345.0 for row in verdicts(own)] == [True, False]
 
@@ -266,7 +266,7 @@ def test_base_models_go_on_from_the_prompt(tmp_path: Path) -> None:
     ("options", "told"),
     [
         (["--n", "2"], "at temperature 0 all samples are the same"),
-        (["--style", "instruct"], "one of chat, completion"),
+        (["--style", "instruct"], "--style"),
         (["--backend", "vllm"], "--backend"),
     ],
 )

@@ -3,6 +3,7 @@
 import gzip
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -180,9 +181,8 @@ def test_files_are_found(tmp_path: Path, double: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     released = tmp_path / "release.jsonl.gz"
     released.write_bytes(gzip.compress(double.read_bytes()))
-    known = benchmarks.KNOWN["humaneval"]
-    monkeypatch.setitem(benchmarks.KNOWN, "humaneval", known.__class__(
-        known.kind, known.file, released.as_uri(), known.variable))  # fmt: skip
+    known = replace(benchmarks.KNOWN["humaneval"], url=released.as_uri())
+    monkeypatch.setitem(benchmarks.KNOWN, "humaneval", known)
     first = benchmarks.load("humaneval")
     released.unlink()
     assert benchmarks.load("humaneval").sha256 == first.sha256  # kept
@@ -281,7 +281,7 @@ def test_the_self_test_is_kept_and_shown_in_reports(
 
     told = ended("self-test")
     assert "1 of 1 reference solutions pass" in told
-    assert "no version that is known here, md5 " in told  # said aloud
+    assert "not a released version known here, md5 " in told  # said aloud
     samples = write_jsonl(tmp_path / "s.jsonl", [{"task_id": "HumanEval/0", "solution": DOUBLE}])
     told = ended("grade", "--samples", str(samples), "--out", str(tmp_path / "run"))
     assert "1 of 1 reference solutions pass on this machine" in told

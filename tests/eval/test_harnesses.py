@@ -13,6 +13,7 @@ from rich.console import Console
 from codedpo_eval.benchmarks import registry
 from codedpo_eval.benchmarks.livecodebench import tasks as livecodebench
 from codedpo_eval.benchmarks.registry import Benchmark, Task
+from codedpo_eval.cli_options import Format
 from codedpo_eval.harnesses import bigcode, export
 from codedpo_plugin.cli import main
 from codedpo_plugin.errors import InfrastructureError, InputError
@@ -69,6 +70,10 @@ def sample(task_id: str, number: int, solution: str, **verdict: Any) -> dict[str
 
 def read(path: Path) -> Any:
     return json.loads(path.read_text())
+
+
+def test_every_format_can_be_chosen():
+    assert list(Format) == list(export.FORMATS)
 
 
 def test_evalplus(tmp_path: Path):

@@ -29,7 +29,7 @@ _LONGEST = 1_000_000  # characters of a program or test
 _TOLD = 20  # failed tests that a verdict names
 
 
-def tasks(rows: Iterable[Located], name: str) -> list[Task]:
+def tasks(rows: Iterable[Located]) -> list[Task]:
     """Check the rows.
 
     Raises:

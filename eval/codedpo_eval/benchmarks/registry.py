@@ -1,22 +1,19 @@
-"""Benchmarks: which there are, where their files lie, and what every kind has to offer.
+"""Benchmarks: which are known by name, how they are loaded, and what each kind of them provides.
 
-A *kind* is a module (named in `KINDS`) that offers what `Kind` lists; it is imported where used.
+A *kind* is a module (named in `KINDS`) that provides what `Kind` lists; it is imported where used.
 """
 
-import functools
-import gzip
 import hashlib
 import importlib
 import json
-import os
-import urllib.request
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from codedpo_eval.benchmarks import files
+from codedpo_eval.benchmarks.files import KnownFile
 from codedpo_eval.verdict import GradeSettings, Verdict
 from codedpo_plugin.errors import InputError
 
@@ -42,9 +39,9 @@ class Task:
     prompt: str
     entry_point: str | None
     reference: str | None
-    """A whole program known to be right; None where the benchmark has none."""
+    """A complete program known to be right; None where the benchmark has none."""
     source: str
-    """Its row of the file, as JSON: decoded where it is used, since inputs can be large."""
+    """Its row of the file, as JSON; decoded where it is used, as inputs can be large."""
 
     @property
     def row(self) -> dict[str, Any]:
@@ -54,32 +51,34 @@ class Task:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Problems, and which file they are from."""
+    """Problems, and the file that they are from."""
 
     name: str
     kind: str
     path: Path
     sha256: str
     md5: str
-    """Of the unpacked file, as its hash is known to leaderboards."""
+    """Of the decompressed file, as leaderboards give it."""
     version: str | None
-    """None: no version known to us."""
+    """None: not a released version known here."""
     tasks: tuple[Task, ...]
-    choice: "Choice" = ()
+    choice: Choice = ()
     """Which of the file's tasks these are."""
+    source: str = ""
+    """The name or path that it was loaded by."""
 
     @property
     def plus(self) -> bool:
-        """Whether further tests than the base ones are run."""
+        """Whether plus tests are run in addition to the base tests."""
         return self.name.endswith("+")
 
     @property
     def test_sets(self) -> tuple[str, ...]:
-        """The sets of tests that verdicts are of: `base`, and `plus` where there are more tests."""
+        """The sets of tests with verdicts: `base`, and `plus` where there are plus tests."""
         return ("base", "plus") if self.plus else ("base",)
 
     def facts(self) -> dict[str, Any]:
-        """What a report records of it."""
+        """What reports record."""
         return {
             "name": self.name,
             "file": self.path.name,
@@ -92,54 +91,41 @@ class Benchmark:
 
 
 def score_names(name: str) -> dict[str, str]:
-    """Set of tests -> the benchmark's name in a score: humaneval's base tests are part of those of
-    humaneval+.
-    """
+    """Set of tests -> its name in scores: the base tests of humaneval+ are humaneval."""
     return {"base": name.removesuffix("+"), "plus": name}
 
 
 class Kind(Protocol):
-    """What the module of a kind offers.
+    """What the module of a kind provides.
 
-    It may also have `subsets(task)`, which tells tasks apart (`{"library": "Pandas"}`) for scores
-    by each value, and `calls(task)`: calls to time programs on, as source.
+    It may also have `subsets(task)`: properties (`{"library": "Pandas"}`) that scores are broken
+    down by; `calls(task)`: calls to time programs on, as source; `choose(benchmark, **choice)`:
+    some of its tasks; and `options(python)`: further settings that decide verdicts.
     """
 
-    def tasks(self, rows: Iterable[Located], name: str) -> list[Task]:
+    def tasks(self, rows: Iterable[Located]) -> list[Task]:
         """The tasks of a file; `InputError` names the place of a wrong row."""
 
     def ask(self, task: Task, style: str) -> tuple[Prompt, list[str]]:
-        """What a model is asked, and the texts that end its answer; `style`: chat, completion."""
+        """The prompt, and the stop strings of the answer; `style`: chat, completion."""
 
     def program(self, task: Task, response: str, style: str) -> str:
-        """The whole program in an answer; empty where there is none."""
+        """The complete program in an answer; empty where there is none."""
 
     def grader(
         self, benchmark: Benchmark, settings: GradeSettings
     ) -> AbstractContextManager[Grader]:
-        """Something that grades programs of one task after another; lives in one process."""
-
-
-@dataclass(frozen=True)
-class _Known:
-    """A benchmark that is known by name."""
-
-    kind: str
-    file: str
-    """What its file is called in the cache, as evalplus calls it."""
-    url: str
-    variable: str | None = None
-    """Environment variable that names the file, as evalplus has it."""
+        """A function that grades programs, one task after another; usable in one process."""
 
 
 _RELEASES = "https://github.com/evalplus"
-_HUMANEVAL = _Known(
+_HUMANEVAL = KnownFile(
     "evalplus",
     "HumanEvalPlus-v0.1.10.jsonl",
     f"{_RELEASES}/humanevalplus_release/releases/download/v0.1.10/HumanEvalPlus.jsonl.gz",
     "HUMANEVAL_OVERRIDE_PATH",
 )
-_MBPP = _Known(
+_MBPP = KnownFile(
     "evalplus",
     "MbppPlus-v0.2.0.jsonl",
     f"{_RELEASES}/mbppplus_release/releases/download/v0.2.0/MbppPlus.jsonl.gz",
@@ -151,13 +137,13 @@ KNOWN = {
     "humaneval+": _HUMANEVAL,
     "mbpp": _MBPP,
     "mbpp+": _MBPP,
-    "ds1000": _Known(
+    "ds1000": KnownFile(
         "ds1000", "ds1000.jsonl.gz", f"{_HUB}/xlangai/DS-1000/resolve/main/test.jsonl"
     ),
-    "livecodebench": _Known("livecodebench", "livecodebench.jsonl", ""),
+    "livecodebench": KnownFile("livecodebench", "livecodebench.jsonl", ""),
 }
 
-_VERSIONS = {  # md5 of the unpacked file
+_VERSIONS = {  # md5 of the decompressed file
     "fe585eb4df8c88d844eeb463ea4d0302": "HumanEval+ v0.1.10",
     "ee43ecabebf20deef4bb776a405ac5b1": "MBPP+ v0.2.0",
     "c4eb2e1e5da9aef9afd74bac557eac06": "DS-1000, simplified format",
@@ -165,67 +151,70 @@ _VERSIONS = {  # md5 of the unpacked file
 
 
 def load(name: str, data: Path | None = None, choice: Choice = ()) -> Benchmark:
-    """A benchmark by name, or a user's own file.
+    """Load a benchmark by name, or a user's own file.
 
     Args:
         name: a key of `KNOWN`, or the path of a JSONL file with `task_id`, `prompt`, `entry_point`
             and `tests`.
-        data: the file of a benchmark that is known by name.
-        choice: of its tasks, which; what there is to choose by is known to the kind (`choose`).
+        data: the file of a benchmark that is known by name; found or downloaded if None.
+        choice: which of its tasks; the kind knows what they can be chosen by (`choose`).
 
     Raises:
         InputError: there is no such benchmark or file, a row of it is wrong, or no task is left.
     """
     benchmark = _load(name, data)
-    if not choice:
-        return benchmark
+    return _chosen(benchmark, choice) if choice else benchmark
+
+
+def reload(benchmark: Benchmark) -> Benchmark:
+    """Read a benchmark again in another process, which was sent it without its tasks.
+
+    Raises:
+        InputError: its file has changed.
+    """
+    again = _read(benchmark.name, benchmark.kind, benchmark.path, benchmark.source)
+    if again.sha256 != benchmark.sha256:
+        raise InputError(f"{benchmark.path}: the file has changed; run the same command again")
+    return _chosen(again, benchmark.choice) if benchmark.choice else again
+
+
+def _chosen(benchmark: Benchmark, choice: Choice) -> Benchmark:
     choose = getattr(kind_module(benchmark.kind), "choose", None)
     if choose is None:
-        raise InputError(f"{name}: has no {', '.join(dict(choice))} to choose tasks by")
+        raise InputError(f"{benchmark.source}: tasks cannot be chosen by {', '.join(dict(choice))}")
     return replace(benchmark, tasks=choose(benchmark, **dict(choice)), choice=choice)
 
 
 def _load(name: str, data: Path | None) -> Benchmark:
     if name in KNOWN:
-        return _loaded(name, KNOWN[name].kind, data or _found(KNOWN[name]))
+        return _read(name, KNOWN[name].kind, data or files.find(KNOWN[name]), name)
     path = Path(name)
     if not path.is_file():
         raise InputError(f"{name}: no such file; benchmarks known by name: {', '.join(KNOWN)}")
     if data is not None:
         raise InputError(f"--data {data}: {name} is a file already")
-    return _loaded(path.name.partition(".")[0], "own", path)
+    return _read(path.name.partition(".")[0], "own", path, name)
 
 
-@functools.cache
 def kind_module(kind: str) -> Any:
-    """The module of a kind; has what `Kind` lists."""
+    """The module of a kind; it has what `Kind` lists."""
     return importlib.import_module(KINDS[kind])
 
 
-def _loaded(name: str, kind: str, path: Path) -> Benchmark:
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
-    return _parsed(name, kind, path, (status.st_mtime_ns, status.st_size))
-
-
-@functools.lru_cache(maxsize=1)
-def _parsed(name: str, kind: str, path: Path, state: tuple[int, int]) -> Benchmark:
-    """The benchmark, read once in a process while the `state` of its file is the same."""
+def _read(name: str, kind: str, path: Path, source: str) -> Benchmark:
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
     places: list[str] = []
 
     def rows() -> Iterator[Located]:
-        """One after another: a release of LiveCodeBench is too large to be held."""
-        for number, line in enumerate(lines(path), 1):
+        """One after another, as a release of LiveCodeBench does not fit in memory."""
+        for number, line in enumerate(files.lines(path), 1):
             md5.update(line)
             sha256.update(line)
             if line.strip():
                 places.append(f"{path}, line {number}")
                 yield places[-1], _row(line, places[-1])
 
-    tasks = kind_module(kind).tasks(rows(), name)
+    tasks = kind_module(kind).tasks(rows())
     if not tasks:
         raise InputError(f"{path}: it has no rows")
     known = dict[str, str]()
@@ -235,78 +224,15 @@ def _parsed(name: str, kind: str, path: Path, state: tuple[int, int]) -> Benchma
         known[task.task_id] = place
     version = _VERSIONS.get(md5.hexdigest())
     return Benchmark(
-        name, kind, path, sha256.hexdigest(), md5.hexdigest(), version, tuple(tasks)
+        name, kind, path, sha256.hexdigest(), md5.hexdigest(), version, tuple(tasks), source=source
     )  # fmt: skip
-
-
-def lines(path: Path) -> Iterator[bytes]:
-    """The lines of a file, unpacked if it is packed.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        with open(path, "rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            yield from gzip.open(file) if packed else file
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
 
 
 def _row(line: bytes, place: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except ValueError as error:
-        raise InputError(f"{place}: no JSON ({error}); is the file whole?") from None
+        raise InputError(f"{place}: not JSON ({error}); is the file complete?") from None
     if not isinstance(row, dict):
         raise InputError(f"{place}: an object was expected")
     return row
-
-
-# -- where files are ------------------------------------------------------------------------------
-
-
-def cache_folder() -> Path:
-    """`~/.cache/codedpo`, or below `XDG_CACHE_HOME`."""
-    return _caches() / "codedpo"
-
-
-def _caches() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-
-
-def _found(known: _Known) -> Path:
-    """The file: named by the environment, in evalplus's cache, in ours, or from the network."""
-    if known.variable and (named := os.environ.get(known.variable)):
-        return Path(named)
-    for folder in _places(known):
-        for file in (known.file, f"{known.file}.gz"):
-            if (folder / file).is_file():
-                return folder / file
-    return _downloaded(known)
-
-
-def _places(known: _Known) -> Iterator[Path]:
-    if known.kind == "evalplus":
-        yield _caches() / "evalplus"
-    yield cache_folder() / "benchmarks"
-
-
-def _downloaded(known: _Known) -> Path:
-    if not known.url:
-        raise InputError(f"{known.kind}: name its file with --data FILE")
-    try:
-        with urllib.request.urlopen(known.url, timeout=60) as answer:
-            content = answer.read()
-    except OSError as error:
-        variable = f", or in {known.variable}" if known.variable else ""
-        raise InputError(
-            f"{known.url}: {error}; get it elsewhere and name it with --data FILE{variable}"
-        ) from None
-    path = cache_folder() / "benchmarks" / known.file.removesuffix(".gz")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if content[:2] == b"\x1f\x8b":
-        content = gzip.decompress(content)
-    path.write_bytes(content)
-    return path

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -58,7 +58,8 @@ class Protocol:
     """Different right programs of a run that are measured for one problem: the first ones."""
     inputs: int = 12
     """Inputs that a program is called on: the largest."""
-    pairing: Literal["all", "median"] = "all"
+    pairing: str = "all"
+    """`all` right programs of a side count, by the mean of logarithms; or their `median`."""
     shared: bool = True
     """Whether a program that both sides have runs once for both. Not so in a run against itself."""
     memory_mb: int = 4096

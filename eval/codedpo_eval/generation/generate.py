@@ -17,7 +17,6 @@ from codedpo_plugin.sampling.progress import Watching
 
 FILE = "generation.json"
 CACHE = "samples.sqlite"
-STYLES = ("chat", "completion")
 
 
 def generate(

@@ -1,7 +1,7 @@
 """Self-test: the benchmark's own reference solutions, graded like samples.
 
-What fails here cannot be measured on this machine, whatever a model writes. The result is kept
-with the ground truth, and reports of this benchmark file with the same settings show it.
+A task whose reference fails cannot be graded on this machine. The result is kept in the cache
+folder, and reports of the same benchmark file and settings show it.
 """
 
 from collections import Counter
@@ -10,7 +10,8 @@ from typing import Any
 
 from rich.console import Console
 
-from codedpo_eval.benchmarks.registry import Benchmark, cache_folder
+from codedpo_eval.benchmarks.files import cache_folder
+from codedpo_eval.benchmarks.registry import Benchmark
 from codedpo_eval.generation import samples
 from codedpo_eval.grading import grade
 from codedpo_eval.verdict import PASS, UNGRADED, GradeSettings
@@ -19,17 +20,13 @@ from codedpo_plugin.run_folder.shards import key_of
 
 
 def run(
-    benchmark: Benchmark,
-    data: Path | None,
-    settings: GradeSettings,
-    workers: int | None,
-    console: Console,
+    benchmark: Benchmark, settings: GradeSettings, workers: int | None, console: Console
 ) -> dict[str, Any]:
     """Grade the reference solutions; verdicts are kept, so a second run is quick.
 
     Returns:
-        `tasks` (with a reference, that can be graded here), `passed` (how many), `failed` (task id
-        -> what happened), `ungraded` (why not -> tasks).
+        `tasks` (number with a reference that can be graded here), `passed` (number), `failed`
+        (task id -> status and error), `ungraded` (reason -> number of tasks).
 
     Raises:
         InputError: the benchmark has no reference solutions.
@@ -43,15 +40,14 @@ def run(
         raise InputError(f"{benchmark.name}: its tasks have no reference solutions")
     folder = _folder(benchmark, settings)
     samples.write(folder / samples.FILE, rows)
-    name = benchmark.name if benchmark.kind != "own" else str(benchmark.path)
-    grade.grade(grade.Job(name, data, folder, settings), workers, console)
+    grade.grade(benchmark, folder, settings, workers, console)
     found = known(benchmark, settings)
     assert found
     return found
 
 
 def known(benchmark: Benchmark, settings: GradeSettings) -> dict[str, Any] | None:
-    """What the last self-test of this benchmark with these settings found; None: there was none."""
+    """The last self-test of this benchmark with these settings, as `run` returns it; None: none."""
     rows = list(grade.read(_folder(benchmark, settings) / grade.FILE))
     ungraded = Counter(row["error"] for row in rows if row["base"] == UNGRADED)
     rows = [row for row in rows if row["base"] != UNGRADED]

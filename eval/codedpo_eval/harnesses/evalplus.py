@@ -57,9 +57,7 @@ def run(
     if ended.returncode or results is None:
         raise InfrastructureError(f"evalplus ended with status {ended.returncode}; see above")
     rows = _verdicts(json.loads(results.read_text()), found, version)
-    with replacing(out / grade.FILE) as target:
-        for row in rows:
-            target.write(json.dumps(row).encode() + b"\n")
+    grade.write(out, rows)
     return rows
 
 

@@ -28,12 +28,21 @@ def summarise(
     found: Samples,
     verdicts: list[Row],
     settings: GradeSettings,
-    source: str,
     self_test: dict[str, Any] | None = None,
     grader: str = "codedpo",
 ) -> Report:
-    """All figures of a run, as plain values; `source` is what the benchmark was asked for as,
-    `self_test` what is known of its reference solutions.
+    """All figures of a run, as plain values.
+
+    Args:
+        benchmark: with the tasks that were graded, or were left ungraded.
+        found: its samples.
+        verdicts: rows of `grade.grade`.
+        settings: of the grading.
+        self_test: of `reference_check.known`: which reference solutions pass.
+        grader: name of what graded.
+
+    Raises:
+        InputError: no task could be graded.
     """
     judged = benchmark.test_sets
     ungraded = {row["task_id"]: row["error"] for row in verdicts if row["base"] == UNGRADED}
@@ -45,7 +54,7 @@ def summarise(
         )
     benchmark = replace(benchmark, tasks=graded)
     return {
-        "benchmark": facts | {"source": source},
+        "benchmark": facts | {"source": benchmark.source},
         "graded_tasks": len(graded),
         "ungraded": dict(Counter(ungraded.values()).most_common()),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from codedpo_eval import subprocess_output
-from codedpo_eval.benchmarks.registry import cache_folder
+from codedpo_eval.benchmarks.files import cache_folder
 from codedpo_plugin.errors import InfrastructureError, InputError
 from codedpo_plugin.run_folder.shards import replacing
 from codedpo_plugin.sandbox.zygote_handle import Interpreter

@@ -46,7 +46,7 @@ _IMPORT = re.compile(r"^\s*(?:import|from)\s+(\w+)", re.MULTILINE)
 _NETWORK = re.compile(r"\b(?:sns|seaborn)\.load_dataset\(|\bfetch_\w+\(")
 
 
-def tasks(rows: Iterable[Located], name: str) -> list[Task]:
+def tasks(rows: Iterable[Located]) -> list[Task]:
     """The tasks, `ds1000/0` and so on by the benchmark's own `problem_id`.
 
     Raises:

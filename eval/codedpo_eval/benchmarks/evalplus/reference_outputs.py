@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from codedpo_eval.benchmarks.evalplus.inputs import LONGEST, arguments
-from codedpo_eval.benchmarks.registry import Benchmark, Task, cache_folder
+from codedpo_eval.benchmarks.files import cache_folder
+from codedpo_eval.benchmarks.registry import Benchmark, Task
 from codedpo_plugin.errors import InfrastructureError
 from codedpo_plugin.run_folder.shards import key_of, replacing
 from codedpo_plugin.sandbox.client import Cell, Limits, Reply, Sandbox

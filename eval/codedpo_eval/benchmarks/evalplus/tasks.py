@@ -42,7 +42,7 @@ _COMPARING = 10.0  # CPU seconds that comparing two long values may take
 _LONG = 20_000  # characters of a value beyond which comparing it has a time limit
 
 
-def tasks(rows: Iterable[Located], name: str) -> list[Task]:
+def tasks(rows: Iterable[Located]) -> list[Task]:
     """Check the rows.
 
     Raises:

@@ -15,8 +15,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from codedpo_eval.benchmarks.files import lines
 from codedpo_eval.benchmarks.livecodebench import tests as lcb_tests
-from codedpo_eval.benchmarks.registry import Benchmark, Grader, Located, Prompt, Task, lines
+from codedpo_eval.benchmarks.registry import Benchmark, Grader, Located, Prompt, Task
 from codedpo_eval.verdict import GradeSettings, Verdict
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.parsing.extraction import without_thought
@@ -90,7 +91,7 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def tasks(rows: Iterable[Located], name: str) -> list[Task]:
+def tasks(rows: Iterable[Located]) -> list[Task]:
     """The problems, by their `question_id`. Private tests are not kept, since those of a release
     are some gigabytes: the grader reads them again when they are needed.
 
