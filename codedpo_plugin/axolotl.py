@@ -1,13 +1,14 @@
-"""Axolotl plugin: a built dataset, or a build, as the training data of `rl: dpo` and `rl: kto`.
+"""Axolotl plugin: a built dataset, or a build recipe, as training data of `rl: dpo` and `rl: kto`.
 
     plugins: [codedpo_plugin.axolotl.CodeDPOPlugin]
     codedpo:
       recipe: recipes/build/mine.yaml     # or dataset: runs/mine/dataset
     rl: dpo
 
-Rows reach TRL as messages and are templated there once: Axolotl's own strategies cut code that
-ends in white space, and double the begin-of-text token of some tokenizers. Axolotl's cache of
-prepared data, which goes by path, is not used: what is stale is decided by content.
+Rows reach TRL as messages, and only TRL applies the chat template: Axolotl's own strategies cut
+code that ends in white space, and double the begin-of-text token of some tokenizers. Axolotl's
+cache of prepared data, whose key is the path, is not used: a build is reused if its content is the
+same.
 """
 
 import hashlib
@@ -28,24 +29,24 @@ class CodeDPOPlugin(BasePlugin):  # type: ignore[misc]
     """Named in `plugins:`; its section is `codedpo:`."""
 
     def register(self, cfg: Any) -> None:
-        """Check the section while the recipe is still raw.
+        """Check the section before Axolotl validates the recipe.
 
         Raises:
-            InputError: Axolotl shows it and stops (an ImportError it would only log).
+            InputError: Axolotl prints it and stops (it would only log an ImportError).
         """
         section_of(cfg)
         if cfg.get("datasets"):
-            raise InputError("datasets: the codedpo plugin brings the data; remove this key")
-        cfg["datasets"] = [{"path": "codedpo"}]  # never read: Axolotl's schema wants one
+            raise InputError("datasets: the codedpo plugin provides the data; remove this key")
+        cfg["datasets"] = [{"path": "codedpo"}]  # never read: Axolotl's schema requires one
 
     def get_input_args(self) -> str:
         """The class that adds `codedpo:` to Axolotl's schema."""
         return "codedpo_plugin.training.axolotl_section.CodeDPOArgs"
 
     def load_datasets(self, cfg: Any, preprocess: bool = False) -> Any:
-        """The rows to train on, and those of the test split where the recipe evaluates.
+        """The rows to train on, and those of the test split if the recipe evaluates.
 
-        Runs on every rank: the first one there builds, the others wait for it.
+        Runs on every rank: the first to arrive builds, the others wait.
         """
         section = section_of(cfg)
         splits = load(section, cfg["rl"])
@@ -60,10 +61,10 @@ class CodeDPOPlugin(BasePlugin):  # type: ignore[misc]
 
 
 def load(section: CodeDPOSection, method: str) -> dict[str, Any]:
-    """Split name -> rows, built first if need be.
+    """Split name -> rows; the dataset is built first if necessary.
 
     Raises:
-        InputError: no such dataset, or it has not the columns of the method.
+        InputError: there is no such dataset, or it lacks columns of the method.
     """
     from codedpo_plugin.training import data
 
@@ -73,14 +74,16 @@ def load(section: CodeDPOSection, method: str) -> dict[str, Any]:
     columns = COLUMNS[method]
     for rows in splits.values():
         if missing := set(columns) - set(rows.column_names):
-            raise InputError(f"codedpo.config: no column {', '.join(missing)}, for rl: {method}")
+            raise InputError(
+                f"codedpo.config: no column {', '.join(missing)}; rl: {method} needs it"
+            )
     return {name: rows.select_columns(list(columns)) for name, rows in splits.items()}
 
 
 def build_once(path: Path) -> None:
-    """Build, unless the dataset there was made from the same recipe and the same candidates.
+    """Build, unless the dataset was built from the same recipe and the same candidates.
 
-    A recipe that samples is always handed to the build, which knows by itself what is finished.
+    A recipe that samples is always built again: the build itself skips what is finished.
     """
     from filelock import FileLock
     from rich.console import Console
@@ -90,18 +93,18 @@ def build_once(path: Path) -> None:
 
     recipe = load_recipe(path)
     recipe.output.mkdir(parents=True, exist_ok=True)
-    made_from = recipe.output / "dataset.key"
+    key_file = recipe.output / "dataset.key"
     with FileLock(recipe.output / ".build.lock"):
         key = _content_key(recipe)
-        same = made_from.exists() and made_from.read_text() == key
+        same = key_file.exists() and key_file.read_text() == key
         if same and not recipe.generates and (recipe.output / DATASET.folder).is_dir():
             return
         pipeline.build(recipe, (1, 1), Console(stderr=True))
-        made_from.write_text(key)
+        key_file.write_text(key)
 
 
 def _content_key(recipe: Any) -> str:
-    """A hash of the recipe's settings and of what the candidate files hold."""
+    """A hash of the recipe's settings and of the content of the candidate files."""
     from codedpo_plugin import __version__
     from codedpo_plugin.run_folder.shards import key_of
 

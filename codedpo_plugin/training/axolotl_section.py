@@ -1,4 +1,4 @@
-"""The `codedpo:` section of an Axolotl recipe. Apart from the plugin, for it needs no Axolotl."""
+"""The `codedpo:` section of an Axolotl recipe. It is usable where Axolotl is not installed."""
 
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -17,10 +17,10 @@ class CodeDPOSection(BaseModel):
     dataset: Path | None = None
     """A dataset folder that `codedpo build` wrote."""
     recipe: Path | None = None
-    """A build recipe: built (or gone on with) before training, and taken as it is while neither
-    the recipe nor its candidates change."""
+    """A build recipe: built (or continued) before training, and reused as long as neither the
+    recipe nor its candidates change."""
     config: Literal["dpo", "correctness", "efficiency", "kto"] | None = None
-    """The configuration of the dataset; by default the one of `rl`."""
+    """The configuration of the dataset; by default the one named as `rl`."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -49,15 +49,15 @@ def section_of(cfg: Any) -> CodeDPOSection:
     """The checked `codedpo:` section of an Axolotl recipe.
 
     Raises:
-        InputError: the section is missing or wrong, or the method is one without data.
+        InputError: the section is missing or wrong, or there is no data for the method.
     """
     if cfg.get("rl") not in ("dpo", "kto"):
         raise InputError(f"rl: {cfg.get('rl')!r}; the codedpo plugin has data for dpo and kto")
     section = cfg.get("codedpo")
     if not section:
         raise InputError(
-            "codedpo: the plugin is named in `plugins`, and there is no `codedpo` section: give "
-            "it `dataset: RUN/dataset` or `recipe: BUILD_RECIPE`"
+            "codedpo: the plugin is named in `plugins`, but there is no `codedpo` section: add one "
+            "with `dataset: RUN/dataset` or `recipe: BUILD_RECIPE`"
         )
     values = section if isinstance(section, dict) else section.model_dump()
     try:
@@ -67,7 +67,7 @@ def section_of(cfg: Any) -> CodeDPOSection:
 
 
 def _explained(wrong: Any) -> str:
-    """One line: the key, what is wrong with it, and the nearest key that there is."""
+    """One line: the key, what is wrong with it, and the nearest valid key."""
     place = ".".join(map(str, ("codedpo", *wrong["loc"])))
     if wrong["type"] != "extra_forbidden":
         return f"{place}: {wrong['msg'].removeprefix('Value error, ')}"

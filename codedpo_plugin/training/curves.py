@@ -1,9 +1,9 @@
-"""Curves: what the logs of training runs say, as a picture, a table and warnings.
+"""`codedpo curves`: logs of training runs as a plot, a table and warnings.
 
-TRL, Axolotl and LLaMA-Factory all leave the Hugging Face trainer's `trainer_state.json`, with the
-same names. `rewards/chosen` is beta times the change of the log-probability since the start; the
-motivating figure of CodeDPO (section 1) is chosen and rejected: under SFT both rise, under DPO they
-part. To log both under SFT, train DPO with the SFT term alone (see recipes/trl/sft.yaml).
+TRL, Axolotl and LLaMA-Factory all write the Hugging Face trainer's `trainer_state.json`, with the
+same metric names. `rewards/chosen` is beta times the change of the log-probability since the start.
+The motivating figure of CodeDPO (section 1) shows chosen and rejected: under SFT both rise, under
+DPO they diverge. To log both under SFT, train DPO with the SFT term alone (recipes/trl/sft.yaml).
 """
 
 import json
@@ -19,10 +19,10 @@ from codedpo_plugin.errors import InputError
 
 Series = list[tuple[int, float]]
 
-FALLEN = -1.0
-"""A mean chosen reward below this is a warning: at beta 0.1, ten nats less than at the start."""
-PARTED = 10.0
-"""A mean margin above this is a warning: the loss has no gradient left."""
+LOWEST_CHOSEN_REWARD = -1.0
+"""Below this mean chosen reward there is a warning: at beta 0.1, it is ten nats less likely."""
+LARGEST_MARGIN = 10.0
+"""Above this mean margin there is a warning: the loss has no gradient left."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def read(path: Path) -> Run:
     """The log of a run folder (its newest `trainer_state.json`), or of one such file.
 
     Raises:
-        InputError: there is none, or it holds no steps.
+        InputError: there is none, or it has no steps.
     """
     file = path if path.is_file() else _newest(path)
     try:
@@ -73,26 +73,26 @@ def _newest(folder: Path) -> Path:
 
 
 def warnings(run: Run) -> Iterator[str]:
-    """What a run should be stopped or changed for."""
+    """Reasons to stop a run or to change its settings."""
     if any(not math.isfinite(value) for _, value in run.series["loss"]):
         yield "the loss is not a number: lower the learning rate, check bf16"
     chosen, margin = run.last("rewards/chosen"), run.last("rewards/margins")
-    if chosen is not None and chosen < FALLEN:
+    if chosen is not None and chosen < LOWEST_CHOSEN_REWARD:
         yield (
             f"chosen answers are becoming unlikely (reward {chosen:.2f}): over-optimisation; raise "
-            "beta or the SFT weight, lower the learning rate, or take an earlier checkpoint"
+            "beta or the SFT weight, lower the learning rate, or use an earlier checkpoint"
         )
-    if margin is not None and margin > PARTED:
+    if margin is not None and margin > LARGEST_MARGIN:
         yield f"the margin has exploded ({margin:.1f}): fewer epochs, or a higher beta"
     if margin is not None and abs(margin) < 0.01 and _steps(run) >= 20:
-        yield f"chosen and rejected do not part (margin {margin:.4f}): raise the learning rate"
+        yield (f"chosen and rejected do not diverge (margin {margin:.4f}): raise the learning rate")
     held_out = run.series.get("eval_loss", [])
     if len(held_out) > 1:
         step, best = min(held_out, key=lambda point: point[1])
         if held_out[-1][1] > best + 0.02 * abs(best):
             yield (
                 f"the loss on the test split rises: {best:.3f} at step {step}, "
-                f"{held_out[-1][1]:.3f} now: the run has learned what it can"
+                f"{held_out[-1][1]:.3f} now: the run is overfitting"
             )
 
 
@@ -100,14 +100,14 @@ def _steps(run: Run) -> int:
     return run.series["loss"][-1][0]
 
 
-_SHOWN = {
+_TABLE_COLUMNS = {
     "loss": "loss", "rewards/chosen": "chosen", "rewards/rejected": "rejected",
     "rewards/margins": "margin", "rewards/accuracies": "accuracy",
 }  # fmt: skip
 
 
 def show(paths: list[Path], target: Path | None, console: Console) -> None:
-    """Print a table and warnings, and draw all runs into one PNG (by default beside the first).
+    """Print a table and warnings, and plot all runs in one PNG (by default in the first folder).
 
     Raises:
         InputError: a run has no log.
@@ -115,9 +115,9 @@ def show(paths: list[Path], target: Path | None, console: Console) -> None:
     from codedpo_plugin.training.curve_plots import training_curves
 
     runs = [read(path) for path in paths]
-    table = Table("run", "steps", *_SHOWN.values(), box=None, header_style="bold")
+    table = Table("run", "steps", *_TABLE_COLUMNS.values(), box=None, header_style="bold")
     for run in runs:
-        values = [run.last(metric) for metric in _SHOWN]
+        values = [run.last(metric) for metric in _TABLE_COLUMNS]
         cells = ["" if value is None else f"{value:.3f}" for value in values]
         table.add_row(run.name, str(_steps(run)), *cells)
     console.print(table)

@@ -1,4 +1,4 @@
-"""The data that a training recipe names, loaded as its stack loads it."""
+"""The datasets that training recipes name."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ COLUMNS = {
 
 
 def load(recipe: TrainingRecipe) -> dict[str, Any]:
-    """Split name -> dataset, its columns named as in `COLUMNS`.
+    """Split name -> rows, loaded as the recipe's stack loads them, columns named as in `COLUMNS`.
 
     Raises:
         InputError: the data is missing, cannot be read, or has other columns.
@@ -29,18 +29,27 @@ def load(recipe: TrainingRecipe) -> dict[str, Any]:
 
 
 def read(name: str, config: str | None) -> dict[str, Any]:
-    """`datasets.load_dataset`, with errors that say what to fix."""
+    """Split name -> rows of a folder, or of a dataset on the hub.
+
+    Raises:
+        InputError: there is no such folder or dataset, or it cannot be read.
+    """
     from datasets import load_dataset
 
     if _is_path(name) and not Path(name).exists():
         raise InputError(f"dataset: no folder {name}; `codedpo build` writes RUN/dataset")
     try:
         return dict(load_dataset(name, config))
-    except Exception as error:  # the hub's errors and the builders' have no common base
+    except Exception as error:  # errors of the hub and of the builders have no common base
         raise InputError(f"dataset: {name} ({config or 'default'}): {error}") from None
 
 
 def read_files(files: dict[str, str]) -> dict[str, Any]:
+    """Split name -> rows of a JSON or JSONL file for each split.
+
+    Raises:
+        InputError: a file is missing, or cannot be read.
+    """
     from datasets import load_dataset
 
     for path in files.values():
@@ -58,13 +67,13 @@ def _is_path(name: str) -> bool:
 
 
 def _check_columns(recipe: TrainingRecipe, split: str, rows: Any) -> None:
-    have = set(rows.column_names)
-    wanted = set(COLUMNS[recipe.method])
-    if wanted <= have or (recipe.method == "kto" and {"chosen", "rejected"} <= have):
+    columns = set(rows.column_names)
+    required = set(COLUMNS[recipe.method])
+    if required <= columns or (recipe.method == "kto" and {"chosen", "rejected"} <= columns):
         return
-    if recipe.method == "sft" and have & {"messages", "text"}:
+    if recipe.method == "sft" and columns & {"messages", "text"}:
         return
     raise InputError(
-        f"dataset, {split}: {recipe.method} needs columns {', '.join(sorted(wanted))}; there are "
-        f"{', '.join(sorted(have))}. The configurations of a built dataset are dpo, kto and sft"
+        f"dataset, {split}: {recipe.method} needs columns {', '.join(sorted(required))}; there are "
+        f"{', '.join(sorted(columns))}. The configurations of a built dataset are dpo, kto and sft"
     )

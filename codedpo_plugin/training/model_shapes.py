@@ -1,4 +1,4 @@
-"""Shapes of causal language models: what memory arithmetic needs of a `config.json`."""
+"""Shapes of causal language models: what the memory estimates need from a `config.json`."""
 
 import json
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Shape:
 
     @property
     def parameters(self) -> int:
-        """Weights of all matrices; biases and norms (under 0.1 %) are left out."""
+        """Weights of all matrices, without biases and norms (under 0.1 %)."""
         head = self.hidden // self.heads
         attention = 2 * self.hidden**2 + 2 * self.hidden * head * self.kv_heads
         feed_forward = (3 if self.gated else 2) * self.hidden * self.inner
@@ -65,10 +65,10 @@ _UNGATED = ("phi", "starcoder2", "gpt2", "gpt_neox", "gptj", "codegen", "gpt_big
 
 
 def shape_of(model: str) -> Shape:
-    """The shape of a model: known here, in a folder, or on the hub (its config.json alone).
+    """The shape of a model: one of `KNOWN`, in a folder, or on the hub (only config.json is read).
 
     Raises:
-        InputError: there is no config.json, or the model is of another kind (mixture of experts).
+        InputError: there is no config.json, or the model is not dense (mixture of experts).
     """
     if model in KNOWN:
         return KNOWN[model]
@@ -79,7 +79,11 @@ def shape_of(model: str) -> Shape:
 
 
 def read(config: dict[str, Any], model: str) -> Shape:
-    """The shape in a `config.json`."""
+    """The shape in a `config.json`.
+
+    Raises:
+        InputError: a key is missing, or the model is a mixture of experts.
+    """
     if any("expert" in key for key in config):
         raise InputError(f"{model}: a mixture of experts, which `plan` cannot count")
     kind = str(config.get("model_type"))
@@ -103,6 +107,6 @@ def _download(model: str) -> Path:
 
     try:
         return Path(hf_hub_download(model, "config.json"))
-    except Exception as error:  # hub 1 raises httpx errors, hub 2 httpx2's: no common base
+    except Exception as error:  # errors of different hub versions have no common base
         first = str(error).strip().split("\n")[0]
-        raise InputError(f"{model}: no config.json there, nor on the hub: {first}") from None
+        raise InputError(f"{model}: no config.json, locally or on the hub: {first}") from None

@@ -1,9 +1,8 @@
 """Training recipes: the YAML of TRL, Axolotl or LLaMA-Factory, read so that it can be checked.
 
-A recipe is the stack's own file. Two things are added, for none of the stacks has them: several
-files are merged, the later winning (a method, a model, LoRA), and `extends: FILE` takes another
-file as the base. A key set to null in a later file is removed. `write` makes the one plain file
-that the stack reads.
+A recipe is the stack's own file, with two additions that no stack has: several files (a method, a
+model, LoRA) are merged, later ones overriding earlier ones, and `extends: FILE` names a base file.
+A key set to null in a later file is removed. `write` makes the one plain file that the stack reads.
 """
 
 from pathlib import Path
@@ -18,21 +17,21 @@ from codedpo_plugin.training.stacks.base import TrainingRecipe
 from codedpo_plugin.training.stacks.llamafactory import LlamaFactoryRecipe
 from codedpo_plugin.training.stacks.trl import TrlRecipe
 
-# In the order of asking: TRL's recipes have no key of their own.
+# The first that recognizes a file has it. TRL is last: no key marks its recipes.
 STACKS: tuple[type[TrainingRecipe], ...] = (AxolotlRecipe, LlamaFactoryRecipe, TrlRecipe)
 
 
 def load(paths: list[Path], overrides: list[str] | None = None) -> TrainingRecipe:
-    """Merge the files of a training recipe, apply `key.sub=value` overrides, and find its stack.
+    """Merge the files of a training recipe, apply `key.sub=value` overrides, and find the stack.
 
     Raises:
-        InputError: a file cannot be read, or no stack has recipes of this kind.
+        InputError: a file cannot be read, it is a build recipe, or its method has no datasets.
     """
     keys: dict[str, Any] = {}
     for path in paths:
         keys = _merged(keys, _read(path))
     for override in overrides or []:
-        keys = _merged(keys, _parsed(override))
+        keys = _merged(keys, _section_of(override))
     place = " + ".join(map(str, paths))
     if "candidates" in keys:
         raise InputError(f"{place}: this is a build recipe; `codedpo build` checks it")
@@ -47,9 +46,9 @@ def write(recipe: TrainingRecipe, path: Path) -> None:
     path.write_text(f"# {recipe.place}, merged by `codedpo check`\n{text}", encoding="utf-8")
 
 
-def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """One file, on top of the file that it extends."""
-    if path in above:
+def _read(path: Path, extending: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """One file, merged over the file that it extends."""
+    if path in extending:
         raise InputError(f"{path}: extends itself")
     try:
         keys = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
@@ -60,13 +59,13 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if not isinstance(keys, dict):
         raise InputError(f"{path}: a recipe is a mapping of keys, this is a {type(keys).__name__}")
     base = keys.pop("extends", None)
-    return _merged(_read(path.parent / base, (*above, path)), keys) if base else keys
+    return _merged(_read(path.parent / base, (*extending, path)), keys) if base else keys
 
 
-def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Keys of both, `above` winning; sections are merged, null removes."""
-    merged = dict(below)
-    for key, value in above.items():
+def _merged(base: dict[str, Any], overriding: dict[str, Any]) -> dict[str, Any]:
+    """Keys of both; those of `overriding` win, sections are merged, null removes a key."""
+    merged = dict(base)
+    for key, value in overriding.items():
         if value is None:
             merged.pop(key, None)
         elif isinstance(value, dict) and isinstance(merged.get(key), dict):
@@ -76,7 +75,7 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _parsed(override: str) -> dict[str, Any]:
+def _section_of(override: str) -> dict[str, Any]:
     """{key: {sub: value}} of `key.sub=value`."""
     keys, value = parse_override(override)
     for part in reversed(keys):

@@ -1,4 +1,4 @@
-"""Token lengths of preference data under a tokenizer: what a `max_length` cuts, drops and blurs."""
+"""Token lengths of preference data under a tokenizer, and what a `max_length` does to the rows."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,23 +14,23 @@ _SIDES = ("chosen", "rejected", "completion")
 
 @dataclass
 class Lengths:
-    """What rows come to in tokens."""
+    """Token counts of rows, and how many rows a problem affects."""
 
     prompt: list[int] = field(default_factory=list)
     sides: dict[str, list[int]] = field(default_factory=dict)
     """`chosen`, `rejected` or `completion` -> tokens of prompt and completion together, by row"""
     cut: int = 0
-    """Rows with a side longer than `max_length`: its end, and the end-of-text token, are lost."""
+    """Rows with a side longer than `max_length`: they lose their end and the end-of-text token"""
     dropped: int = 0
-    """Rows whose prompt alone fills `max_length`: the trainer leaves them out."""
+    """Rows whose prompt alone fills `max_length`: the trainer drops them"""
     identical: int = 0
-    """Other pairs whose two sides are the same tokens once cut: they teach nothing."""
+    """Other pairs whose two sides are the same tokens once cut: they have no gradient"""
     trimmed: int = 0
-    """Rows with a side that the chat template does not render word for word."""
+    """Rows with a side that the chat template does not render word for word"""
     endless: int = 0
-    """Rows with a side that the chat template does not end with a token of its own."""
+    """Rows with a side that the chat template does not end with a token of its own"""
     merged: int = 0
-    """Rows of strings whose prompt's last token is another once a side follows it."""
+    """Rows of strings whose prompt's last token changes when a side follows it"""
 
     def longest(self, quantile: float) -> int:
         """A quantile of the longer side of each row, in tokens."""
@@ -64,12 +64,12 @@ def _measure(rows: list[Row], tokenizer: Any, max_length: int, lengths: Lengths)
             lengths.cut += max(map(len, ids)) > max_length
             lengths.identical += len(ids) == 2 and ids[0][:max_length] == ids[1][:max_length]
         lengths.merged += plain and any(i[: len(prompts[index])] != prompts[index] for i in ids)
-        said = [(content(row[side]), texts[side][index]) for side in sides]
-        lengths.trimmed += any(completion not in text for completion, text in said)
-        lengths.endless += any(text.endswith(completion) for completion, text in said)
+        rendered = [(_content(row[side]), texts[side][index]) for side in sides]
+        lengths.trimmed += any(completion not in text for completion, text in rendered)
+        lengths.endless += any(text.endswith(completion) for completion, text in rendered)
 
 
-def content(messages: Any) -> str:
+def _content(messages: Any) -> str:
     """The text of a completion: a string, or the last message of a list."""
     return messages if isinstance(messages, str) else str(messages[-1]["content"])
 
@@ -81,7 +81,7 @@ def as_messages(row: Row) -> Row:
 
 
 def _text(tokenizer: Any, prompt: Any, completion: Any = None) -> str:
-    """What the model reads: strings joined, with the end token; messages through the template."""
+    """What the model reads: joined strings and the end token, or messages through the template."""
     if isinstance(prompt, str):
         return prompt if completion is None else prompt + completion + tokenizer.eos_token
     messages = prompt if completion is None else prompt + completion
@@ -99,7 +99,7 @@ def _encode(tokenizer: Any, texts: list[str], plain: bool) -> list[list[int]]:
 
 
 def with_progress(rows: Any, title: str, console: Any) -> Iterator[Row]:
-    """The rows, with a bar, a rate and the time left on the console."""
+    """The rows, with a progress bar and the time left on the console."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as TimeLeft
 

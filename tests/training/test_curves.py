@@ -28,7 +28,10 @@ def logged(folder: Path, **metrics: list[float]) -> Path:
     [
         ({"rewards__chosen": [0.0, -0.5, -3.0], "rewards__margins": [0.0, 1.0, 2.0]}, "unlikely"),
         ({"rewards__chosen": [0.0, 0.1, 0.2], "rewards__margins": [0.0, 5.0, 15.0]}, "exploded"),
-        ({"rewards__chosen": [0.0, 0.0, 0.0], "rewards__margins": [0.0, 0.0, 0.001]}, "not part"),
+        (
+            {"rewards__chosen": [0.0, 0.0, 0.0], "rewards__margins": [0.0, 0.0, 0.001]},
+            "not diverge",
+        ),
         ({"eval_loss": [0.7, 0.5, 0.6]}, "0.500 at step 20"),
         ({"loss": [0.7, 0.5, float("nan")]}, "not a number"),
     ],
