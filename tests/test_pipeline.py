@@ -16,8 +16,8 @@ from rich.console import Console
 
 from codedpo_plugin import pipeline
 from codedpo_plugin.errors import DamageError, InfrastructureError, InputError, StorageError
-from codedpo_plugin.executors.cores import machine_type
 from codedpo_plugin.executors.local import Pool
+from codedpo_plugin.machine import machine_type
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.run_folder import candidates
 from codedpo_plugin.run_folder.shards import (

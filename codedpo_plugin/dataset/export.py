@@ -34,7 +34,7 @@ from rich.console import Console
 
 from codedpo_plugin.dataset import card
 from codedpo_plugin.errors import InputError
-from codedpo_plugin.executors.cores import is_alive
+from codedpo_plugin.machine import is_alive
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.run_folder import files as storage
 from codedpo_plugin.run_folder.candidates import read_manifest

@@ -13,7 +13,7 @@ from typing import Any, Generic, Self, TypeVar
 from rich.console import Console
 
 from codedpo_plugin.errors import DamageError, InfrastructureError, InputError, StorageError
-from codedpo_plugin.executors.cores import usable_cores
+from codedpo_plugin.machine import usable_cores
 from codedpo_plugin.run_folder.progress import Progress, State
 
 _TRIES = 3  # of one shard, when the machine (not the user's input) failed

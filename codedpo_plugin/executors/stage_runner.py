@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from codedpo_plugin.errors import InputError, StorageError
-from codedpo_plugin.executors.cores import physical_cores
+from codedpo_plugin.machine import physical_cores
 from codedpo_plugin.run_folder import candidates
 from codedpo_plugin.run_folder.progress import State
 from codedpo_plugin.run_folder.shard_keys import wanted_key

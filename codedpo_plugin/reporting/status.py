@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from codedpo_plugin.errors import InputError
-from codedpo_plugin.executors.cores import is_alive
+from codedpo_plugin.machine import is_alive
 from codedpo_plugin.reporting.text import rough_duration
 from codedpo_plugin.run_folder import candidates
 from codedpo_plugin.run_folder.progress import FOLDER

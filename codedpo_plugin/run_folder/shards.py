@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from codedpo_plugin.errors import DamageError, StorageError
-from codedpo_plugin.executors.cores import machine_type
+from codedpo_plugin.machine import machine_type
 from codedpo_plugin.run_folder import files
 from codedpo_plugin.stages import Stage
 

@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 
 from codedpo_plugin.execution.execute import require
-from codedpo_plugin.executors.cores import own_core
+from codedpo_plugin.machine import own_core
 from codedpo_plugin.parsing.programs import keeps_state
 from codedpo_plugin.ranking.credible_tests import credible_tests, ranked
 from codedpo_plugin.ranking.pass_matrix import pass_flags

@@ -24,7 +24,7 @@ from rich.progress import track
 
 from codedpo_eval.benchmarks.registry import Task
 from codedpo_eval.grading import grade
-from codedpo_plugin.executors.cores import own_core
+from codedpo_plugin.machine import own_core
 from codedpo_plugin.parsing.programs import keeps_state, normalised
 from codedpo_plugin.run_folder.shards import Row, key_of
 from codedpo_plugin.sandbox.client import Limits, Sandbox

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from codedpo_plugin.executors import cores
-from codedpo_plugin.executors.cores import machine_type, own_core, physical_cores, usable_cores
+from codedpo_plugin import machine
+from codedpo_plugin.machine import machine_type, own_core, physical_cores, usable_cores
 
 HOLD = """
 import time
-from codedpo_plugin.executors import cores
-from codedpo_plugin.executors.cores import own_core
+from codedpo_plugin.machine import own_core
 with own_core() as core:
     print(core, flush=True)
     time.sleep(60)
@@ -68,7 +67,7 @@ def test_the_machine_has_a_name() -> None:
 def test_waiting_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     core = min(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {core})
-    monkeypatch.setattr(cores, "_SILENT", 0.0)
+    monkeypatch.setattr(machine, "SILENT_SECONDS", 0.0)
     with subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE) as owner:
         assert owner.stdout is not None
         owner.stdout.readline()

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _LOOK = 0.2  # seconds between two tries for a core, while all are taken
-_SILENT = 30.0  # seconds of waiting after which it is said why
+SILENT_SECONDS = 30.0  # of waiting for a core, before a warning says why
 
 
 def usable_cores() -> int:
@@ -64,7 +64,7 @@ def _locked(cores: list[int]) -> Iterator[int]:
     place = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
     folder = Path(place) / f"codedpo-cores-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    told = time.monotonic() + _SILENT
+    warn_at = time.monotonic() + SILENT_SECONDS
     while True:
         for core in cores:
             file = os.open(folder / _siblings(core), os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW)
@@ -75,8 +75,8 @@ def _locked(cores: list[int]) -> Iterator[int]:
                     os.close(file)
                 return
             os.close(file)
-        if time.monotonic() > told:
-            told = math.inf
+        if time.monotonic() > warn_at:
+            warn_at = math.inf
             warnings.warn(
                 f"waiting: other processes of yours time solutions on all {len(cores)} cores of "
                 f"this machine; `lslocks` names them, their locks are in {folder}",
