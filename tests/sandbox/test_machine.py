@@ -125,7 +125,9 @@ def test_what_cannot_be_compiled_costs_itself_alone(
     bomb = nested_finally(depth)
     if depth < 20:
         body = "".join(f" {line}\n" for line in bomb.splitlines())
-        bomb = "".join(f"def g{n}():\n{body}" for n in range(300))  # compiles for 7 s on a slow core
+        bomb = "".join(
+            f"def g{n}():\n{body}" for n in range(300)
+        )  # compiles for 7 s on a slow core
     row = {
         "task_id": "t",
         "entry_point": "f",

@@ -15,20 +15,7 @@ from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Recipe, Seeds
 from codedpo_plugin.run_folder.shards import Row
 from codedpo_plugin.synthesis import seeds
-from codedpo_plugin.synthesis.secrets import found_in
-from codedpo_plugin.synthesis.sources import Source, license_of, permitted, read_sources
-
-GOOD = '''import math
-
-
-def area(radius):
-    """Area of a circle."""
-    if radius < 0:
-        raise ValueError("negative")
-    squared = radius * radius
-    return math.pi * squared
-'''
-MIT = "MIT License\n\nPermission is hereby granted, free of charge, to any person obtaining a copy of this software"
+from helpers.source_code import GOOD, MIT
 
 
 def find(folder: Path, **settings: Any) -> tuple[list[Row], Counter[str]]:
@@ -138,37 +125,6 @@ def test_a_checkout_is_named_by_remote_and_commit(tmp_path: Path) -> None:
     assert seed["repository"] == f"https://host/owner/name.git@{git('rev-parse', 'HEAD')}"
 
 
-def test_the_licence_of_a_checkout_holds_for_a_folder_in_it_and_not_for_what_has_its_own(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / ".git").mkdir()
-    (tmp_path / "LICENSE").write_text(MIT)
-    for folder in ("src/mine", "src/theirs", "src/both"):
-        (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / folder / "a.py").write_text(GOOD)
-    (tmp_path / "src/mine/license.py").write_text("x = 1")
-    (tmp_path / "src/theirs/COPYING").write_text("All rights reserved.")
-    (tmp_path / "src/both/LICENSE-MIT").write_text(MIT)
-    (tmp_path / "src/both/LICENSE-APACHE").write_text("Apache License\nVersion 2.0")
-    sources = read_sources(Seeds(folders=[tmp_path / "src"]))
-    found = {one.path: one.license for one in sources if isinstance(one, Source)}
-    assert found == {
-        "mine/a.py": "mit",
-        "mine/license.py": "mit",
-        "theirs/a.py": None,
-        "both/a.py": "apache-2.0 and mit",
-    }
-
-
-def test_of_licences_to_choose_from_one_must_be_allowed_else_all() -> None:
-    allowed = {"mit", "apache-2.0"}
-    assert permitted("gpl-3.0 or mit", allowed)
-    assert permitted("apache-2.0 and mit", allowed)
-    assert not permitted("gpl-3.0 and mit", allowed)
-    assert not permitted("gpl-2.0 with classpath-exception", allowed)
-    assert not permitted(None, allowed)
-
-
 @pytest.mark.parametrize("form", ["parquet", "jsonl"])
 def test_a_local_dataset_is_read_with_its_licences(tmp_path: Path, form: str) -> None:
     datasets = pytest.importorskip("datasets")
@@ -205,14 +161,6 @@ def test_a_local_dataset_is_read_with_its_licences(tmp_path: Path, form: str) ->
         found(split="dev")
 
 
-def test_folders_that_are_not_there_or_hold_no_python(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").touch()
-    with pytest.raises(InputError, match="no Python files"):
-        list(read_sources(Seeds(folders=[tmp_path])))
-    with pytest.raises(InputError, match="no such folder"):
-        list(read_sources(Seeds(folders=[tmp_path / "gone"])))
-
-
 def test_a_finished_stage_is_not_done_again(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "a.py").write_text(GOOD)
@@ -226,28 +174,3 @@ def test_a_finished_stage_is_not_done_again(tmp_path: Path) -> None:
     made = (tmp_path / "run" / "seeds" / "seeds.jsonl").stat().st_mtime_ns
     seeds.run(recipe, Console(quiet=True))
     assert (tmp_path / "run" / "seeds" / "seeds.jsonl").stat().st_mtime_ns == made
-
-
-@pytest.mark.parametrize(
-    ("text", "what"),
-    [
-        ("key = 'AKIAIOSFODNN7EXAMPLE'", "secret"),
-        ("-----BEGIN RSA PRIVATE KEY-----", "secret"),
-        ("url = 'postgres://me:hunter2@db/x'", "secret"),
-        ("api_key = \"0123456789abcdef\"", "secret"),
-        ("write to joe@mail.company.com", "personal data"),
-        ("write to joe@example.com", None),
-        ("token = tokens[0]", None),
-        ("password = input()", None),
-    ],
-)  # fmt: skip
-def test_secrets_and_personal_data(text: str, what: str | None) -> None:
-    assert found_in(text) == what
-
-
-def test_licences_are_told_by_their_text() -> None:
-    assert license_of(MIT.encode()) == "mit"
-    assert license_of(b"Apache License\n   Version 2.0, January 2004") == "apache-2.0"
-    assert license_of(b"SPDX-License-Identifier: BSD-3-Clause") == "bsd-3-clause"
-    assert license_of(b"# SPDX-License-Identifier: GPL-2.0 OR  MIT\n") == "gpl-2.0 or mit"
-    assert license_of(b"All rights reserved.") is None
