@@ -1,4 +1,4 @@
-"""The pipeline: resumable, the same rows however often it is killed, one clear error for bad input."""
+"""A whole build: the rows of the method, the same however often it is killed or cut into parts."""
 
 import json
 import os
@@ -10,22 +10,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-import pytest
 from rich.console import Console
 
 from codedpo_plugin import pipeline
-from codedpo_plugin.errors import DamageError, InfrastructureError, InputError, StorageError
-from codedpo_plugin.executors.local import Pool
 from codedpo_plugin.machine import machine_type
 from codedpo_plugin.recipe import Recipe
-from codedpo_plugin.run_folder import candidates
 from codedpo_plugin.run_folder.shards import (
     read_rows,
-    read_shard,
-    shard_key,
-    shard_path,
-    write_shard,
 )
 from codedpo_plugin.stages import STAGES
 from helpers.candidates import DOUBLE, HOPELESS, SIGN, make_recipe
@@ -61,47 +52,6 @@ def test_pairs_follow_the_method(built: Recipe) -> None:
     assert sign["pairs"][0]["rejected_index"] == 2
     assert hopeless["pairs"] == []
     assert hopeless["no_correctness"] == "too few credible tests"
-
-
-def test_a_finished_build_does_nothing_again(built: Recipe) -> None:
-    before = {path: path.stat().st_mtime_ns for path in built.output.rglob("*.parquet")}
-    pipeline.run_stages(STAGES, built, (1, 1), QUIET)
-    assert {path: path.stat().st_mtime_ns for path in built.output.rglob("*.parquet")} == before
-
-
-def test_a_changed_setting_redoes_only_what_depends_on_it(tmp_path: Path) -> None:
-    recipe = make_recipe(tmp_path, [DOUBLE])
-    pipeline.run_stages(STAGES, recipe, (1, 1), QUIET)
-    stages = ("executions", "scores", "timings", "pairs")
-    before = {stage: shard_path(recipe.output, stage, 0).stat().st_mtime_ns for stage in stages}
-    changed = make_recipe(tmp_path, [DOUBLE], "score.rankers={passed_count: {}}")
-    os.utime(tmp_path / "candidates.jsonl")  # the same candidates, written again
-    pipeline.run_stages(STAGES, changed, (1, 1), QUIET)
-    redone = {
-        stage: shard_path(recipe.output, stage, 0).stat().st_mtime_ns != before[stage]
-        for stage in stages
-    }
-    assert redone == {"executions": False, "scores": True, "timings": True, "pairs": True}
-
-
-def test_changed_candidates_redo_only_their_shards(tmp_path: Path) -> None:
-    recipe = make_recipe(tmp_path, [DOUBLE, HOPELESS, SIGN])
-    pipeline.run_stages(["execute"], recipe, (1, 1), QUIET)
-    first, second = (shard_path(recipe.output, "executions", n) for n in (0, 1))
-    before = first.stat().st_mtime_ns, second.stat().st_mtime_ns
-    make_recipe(tmp_path, [DOUBLE, HOPELESS, SIGN | {"prompt": "another"}])
-    pipeline.run_stages(["execute"], recipe, (1, 1), QUIET)
-    after = first.stat().st_mtime_ns, second.stat().st_mtime_ns
-    assert (after[0] == before[0], after[1] == before[1]) == (True, False)
-
-
-def test_fewer_candidates_leave_no_old_shards_behind(tmp_path: Path) -> None:
-    recipe = make_recipe(tmp_path, [DOUBLE, HOPELESS, SIGN])
-    pipeline.run_stages(["execute"], recipe, (1, 1), QUIET)
-    make_recipe(tmp_path, [SIGN])
-    pipeline.run_stages(["execute"], recipe, (1, 1), QUIET)
-    for stage in ("candidates", "executions"):
-        assert [row["task_id"] for row in read_rows(recipe.output, stage)] == ["sign/1"]
 
 
 def test_parts_together_are_the_whole(built: Recipe, tmp_path: Path) -> None:
@@ -176,157 +126,9 @@ def _family(root: int, at_least: int) -> set[int]:
     return family - {root} if len(family) > at_least else set()
 
 
-def test_a_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
-    with Pool(2, QUIET) as pool:
-        pool.run(_KillOnce(tmp_path), range(4), "test", 0, 4)
-    assert sorted(path.name for path in tmp_path.glob("done-*")) == [f"done-{n}" for n in range(4)]
-
-
-def test_a_shard_that_kills_every_worker_is_reported_and_the_others_are_kept(
-    tmp_path: Path,
-) -> None:
-    with Pool(1, QUIET) as pool, pytest.raises(InfrastructureError, match="1 of 3 shards failed"):
-        pool.run(_KillAlways(tmp_path), range(3), "test", 0, 3)
-    assert sorted(path.name for path in tmp_path.glob("done-*")) == ["done-0", "done-2"]
-
-
-class _KillOnce:
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __call__(self, shard: int, tick: Any) -> None:
-        if shard == 1 and not (self.folder / "killed").exists():
-            (self.folder / "killed").touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        (self.folder / f"done-{shard}").touch()
-
-
-class _KillAlways(_KillOnce):
-    def __call__(self, shard: int, tick: Any) -> None:
-        if shard == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        (self.folder / f"done-{shard}").touch()
-
-
-def test_a_damaged_shard_is_made_again(tmp_path: Path) -> None:
-    recipe = make_recipe(tmp_path, [DOUBLE])
-    pipeline.run_stages(["execute"], recipe, (1, 1), QUIET)
-    shard = shard_path(recipe.output, "executions", 0)
-    whole = shard.read_bytes()
-    shard.write_bytes(whole[: len(whole) // 2])
-    pipeline.run_stages(["execute"], recipe, (1, 1), QUIET)
-    assert next(read_rows(recipe.output, "executions"))["task_id"] == "double"
-
-
-def test_no_flipped_bit_of_a_shard_becomes_a_value(tmp_path: Path, built: Recipe) -> None:
-    whole = shard_path(built.output, "executions", 0).read_bytes()
-    shard = tmp_path / "00000.parquet"
-    for position in range(0, len(whole), 11):
-        damaged = bytearray(whole)
-        damaged[position] ^= 1 << position % 8
-        for written in (damaged, damaged[:position]):
-            shard.write_bytes(written)
-            with pytest.raises(DamageError, match=r"00000\.parquet.*`codedpo build` again"):
-                read_shard(shard)
-            assert not shard.exists(), "or it would be read again and again"
-
-
-def test_a_flipped_bit_of_a_footer_makes_no_key(tmp_path: Path, built: Recipe) -> None:
-    whole = shard_path(built.output, "executions", 0).read_bytes()
-    footer = int.from_bytes(whole[-8:-4], "little") + 8
-    shard = tmp_path / "00000.parquet"
-    for position in range(1, footer, 11):
-        damaged = bytearray(whole)
-        damaged[-position] ^= 1 << position % 8
-        shard.write_bytes(damaged)
-        assert shard_key(shard) is None
-        assert not shard.exists()
-
-
-def test_other_readers_of_parquet_read_a_shard(built: Recipe) -> None:
-    path = shard_path(built.output, "executions", 0)
-    assert pq.read_table(path).to_pylist() == read_shard(path)
-
-
-def test_a_shard_whose_input_is_damaged_is_not_tried_again(tmp_path: Path) -> None:
-    recipe = make_recipe(tmp_path, [DOUBLE, SIGN, HOPELESS], "workers=2")
-    pipeline.run_stages(["execute"], recipe, (1, 1), QUIET)
-    shard = shard_path(recipe.output, "executions", 1)
-    whole = bytearray(shard.read_bytes())
-    whole[9] ^= 4
-    shard.write_bytes(whole)
-    with pytest.raises(InfrastructureError, match=r"(?s)1 of 2 shards.*executions/00001\.parquet"):
-        pipeline.run_stages(["probe"], recipe, (1, 1), QUIET)
-    pipeline.run_stages(["execute", "probe"], recipe, (1, 1), QUIET)
-    assert len(list(read_rows(recipe.output, "probes"))) == 3
-
-
-def test_a_damaged_manifest_of_candidates_is_written_again(tmp_path: Path) -> None:
-    recipe = make_recipe(tmp_path, [DOUBLE, SIGN, HOPELESS])
-    manifest = candidates.ingest(recipe)
-    file = recipe.output / "candidates" / "manifest.json"
-    whole = file.read_bytes()
-    for position in range(len(whole)):
-        damaged = bytearray(whole)
-        damaged[position] ^= 1 << position % 8
-        file.write_bytes(damaged)
-        assert candidates.read_manifest(recipe.output) in (None, manifest)
-    assert candidates.ingest(recipe) == manifest
-    assert file.read_bytes() == whole
-
-
-def test_a_full_disk_stops_the_work_at_once(tmp_path: Path) -> None:
-    with Pool(1, QUIET) as pool, pytest.raises(StorageError, match="free some space"):
-        pool.run(_FullDisk(tmp_path), range(9), "test", 0, 9)
-    assert len(list(tmp_path.glob("tried-*"))) < 9
-
-
-def test_where_all_shards_fail_not_all_are_tried(tmp_path: Path) -> None:
-    with Pool(1, QUIET) as pool, pytest.raises(InfrastructureError, match="the work was stopped"):
-        pool.run(_FailAlways(tmp_path), range(99), "test", 0, 99)
-    assert len(list(tmp_path.glob("tried-*"))) < 99
-
-
-class _FailAlways:
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __call__(self, shard: int, tick: Any) -> None:
-        (self.folder / f"tried-{shard}").touch()
-        raise InfrastructureError("a layer is off on this machine")
-
-
-class _FullDisk:
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __call__(self, shard: int, tick: Any) -> None:
-        (self.folder / f"tried-{shard}").touch()
-        raise StorageError("the disk is full; free some space")
-
-
 def test_the_report_names_the_machines_that_solutions_were_timed_on(built: Recipe) -> None:
     report = json.loads((built.output / "report.json").read_text())
     assert report["timed_on"] == {machine_type(): 2}
-
-
-def test_a_stage_whose_input_is_missing_says_which(tmp_path: Path) -> None:
-    recipe = make_recipe(tmp_path, [DOUBLE])
-    with pytest.raises(InputError, match="run the earlier stages first"):
-        pipeline.run_stages(["rank"], recipe, (1, 1), QUIET)
-
-
-def test_a_full_disk_is_named_and_leaves_no_half_shard(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    path = tmp_path / "executions" / "00000.parquet"
-    with pytest.raises(InfrastructureError, match="the disk is full; free some space"):
-        write_shard(path, [], candidates.SCHEMA, "key")
-    assert list(path.parent.iterdir()) == []
 
 
 def test_solutions_too_long_to_run_are_not_run_and_never_rejected(tmp_path: Path) -> None:

@@ -131,3 +131,17 @@ def test_a_shard_that_is_gone_is_read_again(tmp_path: Path) -> None:
     shard.unlink()
     ingest(recipe)
     assert [row["task_id"] for row in read_shard(shard)] == ["hopeless"]
+
+
+def test_a_damaged_manifest_of_candidates_is_written_again(tmp_path: Path) -> None:
+    recipe = make_recipe(tmp_path, [DOUBLE, SIGN, HOPELESS])
+    manifest = ingest(recipe)
+    file = recipe.output / "candidates" / "manifest.json"
+    whole = file.read_bytes()
+    for position in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << position % 8
+        file.write_bytes(damaged)
+        assert read_manifest(recipe.output) in (None, manifest)
+    assert ingest(recipe) == manifest
+    assert file.read_bytes() == whole
