@@ -1,27 +1,27 @@
 #!/usr/bin/env bash
-# Rounds: sample with the newest model, build pairs, train on them, evaluate; then again.
+# Iterated training: each round samples with the newest model, builds pairs, trains on them and evaluates.
 #
 #   MODEL=Qwen/Qwen2.5-Coder-1.5B-Instruct BUILD=mine.yaml \
 #       EVAL="codedpo eval run humaneval+ --backend transformers" bash recipes/rounds.sh
 #
-# BUILD is a build recipe that samples from a model in process (`sampling.backend: transformers`,
-# and `problems` or `seeds`: docs/sampling.md). Where models are sampled in another way, SAMPLE is a
-# command instead, called with a model and the file that it is to write candidates to. Finished
-# steps are not done again: stop it when you like, and start it with the same line.
+# BUILD is a build recipe that loads the model in process (`sampling.backend: transformers`, with
+# `problems` or `seeds`: docs/sampling.md). To sample in another way, give SAMPLE instead: a command
+# that is called with a model and the file to write candidates to. Finished steps are skipped, so
+# that it can be stopped at any time and resumed with the same command line.
 set -euo pipefail
 : "${MODEL:?the model to start from}"
-BUILD=${BUILD:-}                  # a build recipe; without it, SAMPLE
+BUILD=${BUILD:-}                  # a build recipe; or else SAMPLE
 SAMPLE=${SAMPLE:-}                # a command: MODEL CANDIDATES_FILE
 [ -n "$BUILD$SAMPLE" ] || { echo "rounds.sh: give BUILD or SAMPLE" >&2; exit 2; }
-EVAL=${EVAL:-}                    # a command that takes --model MODEL --out FOLDER, and goes on by itself
+EVAL=${EVAL:-}                    # a command that takes --model MODEL --out FOLDER, and resumes by itself
 ROUNDS=${ROUNDS:-3}
 OUT=${OUT:-runs/rounds}
-RECIPE=${RECIPE:-recipes/trl/dpo.yaml}  # several: "dpo.yaml lora.yaml models/phi-2.yaml"
+RECIPE=${RECIPE:-recipes/trl/dpo.yaml}  # or several: "dpo.yaml lora.yaml models/phi-2.yaml"
 SETTINGS=${SETTINGS:-}            # further `--set KEY=VALUE` for training
 GPUS=${GPUS:-1}
 LAUNCH=${LAUNCH:-}                # for instance: --accelerate_config recipes/accelerate/zero2.yaml
-# moved: each round starts from the model before, which is its reference too.
-# kept: each round starts from MODEL, on the newest model's samples.
+# moved: each round trains the previous round's model, which is also the reference.
+# kept: each round trains MODEL, on the newest model's samples.
 REFERENCE=${REFERENCE:-moved}
 
 evaluate() {                      # MODEL FOLDER_OF_ROUND
@@ -50,13 +50,13 @@ build() {                         # MODEL FOLDER_OF_ROUND
 train() {                         # MODEL FOLDER_OF_ROUND
     [ ! -e "$2/trained" ] || return 0
     echo "== training from $1"
-    # A run that was stopped has left checkpoints; whole ones have their state, written last.
-    local whole
-    whole=$(ls -d "$2"/model/checkpoint-*/trainer_state.json 2>/dev/null | sort -V | tail -n 1 || true)
+    # An interrupted run leaves checkpoints; complete ones have their state, which is written last.
+    local state
+    state=$(ls -d "$2"/model/checkpoint-*/trainer_state.json 2>/dev/null | sort -V | tail -n 1 || true)
     # shellcheck disable=SC2086
     codedpo check $RECIPE --gpus "$GPUS" --write "$2/train.yaml" $SETTINGS \
         --set model_name_or_path="$1" --set dataset_name="$2/build/dataset" \
-        --set output_dir="$2/model" ${whole:+--set resume_from_checkpoint="$(dirname "$whole")"}
+        --set output_dir="$2/model" ${state:+--set resume_from_checkpoint="$(dirname "$state")"}
     # shellcheck disable=SC2086
     trl dpo --config "$2/train.yaml" $LAUNCH
     touch "$2/trained"
@@ -76,6 +76,6 @@ for round in $(seq "$ROUNDS"); do
 done
 # shellcheck disable=SC2046
 codedpo curves $(seq -f "$OUT/%g/model" "$ROUNDS") --out "$OUT/curves.png"
-if [ -e "$OUT/0/eval/report.json" ]; then  # graded by `codedpo eval`
+if [ -e "$OUT/0/eval/report.json" ]; then  # written by `codedpo eval`
     codedpo eval compare "$OUT/0/eval" "$OUT/$ROUNDS/eval" --no-timing --out "$OUT/compare"
 fi
