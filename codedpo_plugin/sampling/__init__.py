@@ -1,10 +1,10 @@
-"""Sampling: ask a model for N texts to each of many prompts, and never pay for one twice.
+"""Sampling: request N completions for each of many prompts, and never pay for one twice.
 
     for request, samples in sample(requests, settings, Path("run/samples.sqlite")):
         ...
 
-Every response is in the cache before anything is done with it. So a killed run goes on where it
-was, and the same call on a finished cache needs no model at all.
+Every response is cached before it is used. A killed run therefore resumes where it stopped, and the
+same call on a complete cache needs no model at all.
 """
 
 from codedpo_plugin.sampling.cache import CACHE, Cache

@@ -1,6 +1,6 @@
-"""The cache: one sqlite file that holds every sample as soon as it has come.
+"""The cache: one sqlite file that holds every sample as soon as it arrives.
 
-Prompts are kept as hashes, keys not at all.
+Prompts are stored as hashes, API keys not at all.
 """
 
 import contextlib
@@ -34,8 +34,8 @@ class Cache:
     """Samples by key, role, request and position; one writer at a time.
 
     Raises:
-        InputError: another process is sampling into it, or it is no cache.
-        InfrastructureError: the disk is full or the folder cannot be written.
+        InputError: another process is sampling into it, or the file is not a cache.
+        InfrastructureError: the disk is full or the folder is not writable.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -48,7 +48,7 @@ class Cache:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(path)
             self._base = sqlite3.connect(path, timeout=60, check_same_thread=False)
-            # Survives the death of the process; not, for the last replies, that of the machine.
+            # A killed process loses nothing; a machine that crashes may lose the last replies.
             self._base.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
             self._base.executescript(_SCHEMA)
 
@@ -61,13 +61,13 @@ class Cache:
         self.close()
 
     def close(self) -> None:
-        """Close the file and let others have it."""
+        """Close the file and release the lock."""
         self._base.close()
         if self._lock:
             self._lock.close()
 
     def samples(self, request: Request, settings: Sampling) -> list[Sample]:
-        """The samples that are here for a request, at most `n`, in the order in which they came."""
+        """The cached samples of a request, at most `n`, in order of arrival."""
         with self._explained():
             rows = self._base.execute(
                 "SELECT text, finish_reason FROM samples WHERE key = ? AND role = ? "
@@ -77,7 +77,7 @@ class Cache:
             return [Sample(*row) for row in rows]
 
     def add(self, request: Request, settings: Sampling, reply: Reply, retries: int = 0) -> None:
-        """Keep a reply, whole or not at all."""
+        """Store a reply in one transaction."""
         place = (request.key, request.role, request.fingerprint(settings))
         with self._explained(), self._base:
             (start,) = self._base.execute(
@@ -103,7 +103,7 @@ class Cache:
             )
 
     def spent(self) -> float:
-        """What all requests have cost, over all runs."""
+        """Cost of all requests, over all runs."""
         with self._explained():
             (cost,) = self._base.execute("SELECT total(cost) FROM requests").fetchone()
             return float(cost)
@@ -125,7 +125,7 @@ class Cache:
             yield
         except sqlite3.OperationalError as error:
             raise InfrastructureError(
-                f"{self.path}: {error}; mend this and run the same command: samples are kept"
+                f"{self.path}: {error}; fix this and run the same command again: samples are kept"
             ) from None
         except sqlite3.DatabaseError as error:
             raise InputError(
@@ -134,11 +134,11 @@ class Cache:
 
 
 def _locked(path: Path) -> IO[str]:
-    """A lock that ends with this process."""
+    """A lock that is released when this process ends."""
     try:
         file = open(path.with_name(f"{path.name}.lock"), "w")
     except OSError as error:
-        raise InfrastructureError(f"{path}: cannot be written: {error.strerror}") from None
+        raise InfrastructureError(f"{path}: not writable: {error.strerror}") from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

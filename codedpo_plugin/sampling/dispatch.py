@@ -1,4 +1,4 @@
-"""`sample`: what is in the cache from the cache, the rest from a model."""
+"""`sample`: cached samples first, the rest from a model."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -14,14 +14,14 @@ Watch = Callable[[Usage], None]
 def sample(
     requests: Iterable[Request], settings: Sampling, cache: Path, watch: Watch | None = None
 ) -> Iterator[tuple[Request, list[Sample]]]:
-    """Yield every request once, with its samples, in the order in which they are complete.
+    """Yield every request once, with its samples, in order of completion.
 
-    A request has fewer than `n` samples where the server refused it or the budget is spent;
-    `watch`, called now and then and at the end, learns why.
+    A request has fewer than `n` samples if the server refused it or the budget is spent; the usage
+    that `watch` gets, several times a second and at the end, says why.
 
     Raises:
         InputError: the model, the key or the server's address is wrong.
-        InfrastructureError: the server is dead. All that had come is in the cache.
+        InfrastructureError: the server is dead. All samples received so far are in the cache.
     """
     requests = checked(list(requests))
     with Cache(cache) as store:
@@ -49,7 +49,7 @@ Backend = Callable[
 
 
 def _backend(settings: Sampling) -> Backend:
-    """Imports what it needs, and nothing else."""
+    """Imports only what this backend needs."""
     try:
         if settings.backend == "transformers":
             from codedpo_plugin.sampling import transformers_backend

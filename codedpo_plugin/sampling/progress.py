@@ -1,4 +1,4 @@
-"""What people see while samples come in: rate, tokens, retries, cost, time left."""
+"""Progress while sampling: rate, tokens, retries, cost, time left."""
 
 import time
 from types import TracebackType
@@ -16,16 +16,16 @@ from rich.progress import (
 
 from codedpo_plugin.sampling.types import Usage
 
-_LINE = 15.0  # seconds between two lines of progress where the output is no terminal
+_LINE = 15.0  # seconds between two lines of progress if the output is not a terminal
 
 
 class Watching:
-    """A bar; a line now and then where the output is no terminal. To be given as `watch`."""
+    """A progress bar, or a line now and then if the output is not a terminal; used as `watch`."""
 
     def __init__(self, console: Console, label: str) -> None:
         self._console, self._label = console, label
         self._started = self._printed = time.monotonic()
-        self._told = 0
+        self._shown_notices = 0
         self.usage = Usage()
         self._bar = Progress(
             TextColumn("{task.description:>8}"),
@@ -53,13 +53,13 @@ class Watching:
             self._console.print(f"{self._label}: {self._line()}", markup=False)
 
     def __call__(self, usage: Usage) -> None:
-        """Show what has been done so far."""
+        """Show the usage so far."""
         self.usage = usage
         line = self._line()
         self._bar.update(self._task, completed=usage.done, total=usage.prompts, usage=line)
-        for notice in usage.notices[self._told :]:
+        for notice in usage.notices[self._shown_notices :]:
             self._console.print(f"{self._label}: {notice}", style="yellow", markup=False)
-        self._told = len(usage.notices)
+        self._shown_notices = len(usage.notices)
         now = time.monotonic()
         if not self._console.is_terminal and now - self._printed > _LINE:
             self._printed = now
@@ -79,6 +79,6 @@ class Watching:
             parts.append(f"cost {usage.spent:,.2f}")
         for name, counts in (("retries", usage.retries), ("given up", usage.failed)):
             if counts:
-                told = ", ".join(f"{why} {n:,}" for why, n in counts.most_common(3))
-                parts.append(f"{name}: {told}")
+                reasons = ", ".join(f"{why} {n:,}" for why, n in counts.most_common(3))
+                parts.append(f"{name}: {reasons}")
         return "; ".join(parts)

@@ -1,4 +1,4 @@
-"""The `transformers` backend: samples in this process, batch by batch."""
+"""The `transformers` backend: sampling in this process, batch by batch."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ class _Work:
     request: Request
     tokens: list[int]
     start: int
-    """Samples of the request that are there before."""
+    """Samples of the request that come before these."""
     count: int
 
 
@@ -32,10 +32,10 @@ def run(
     usage: Usage,
     watch: Callable[[Usage], None] | None = None,
 ) -> Iterator[tuple[Request, list[Sample]]]:
-    """Fill up the requests, and yield each when it is complete or given up.
+    """Sample what is missing, and yield each request when it is complete or given up.
 
     Raises:
-        InputError: there is no such model, or chat messages meet a tokenizer without a template.
+        InputError: no such model, or its tokenizer has no template for chat messages.
     """
     model, tokenizer = _load(settings)
     usage.concurrency = 1
@@ -72,7 +72,7 @@ def _load(settings: Sampling) -> tuple[Any, Any]:
 
 
 def _room(model: Any, settings: Sampling) -> int:
-    """Tokens that a prompt may have, for at least one to follow."""
+    """Length of the context, in tokens: a prompt has to be shorter."""
     return int(getattr(model.config, "max_position_embeddings", None) or 1 << 30)
 
 
@@ -81,21 +81,21 @@ def _tokens(request: Request, tokenizer: Any) -> list[int]:
         return list(tokenizer(request.prompt)["input_ids"])
     if not tokenizer.chat_template:
         raise InputError(
-            f"{tokenizer.name_or_path}: its tokenizer has no chat template; ask with plain text "
-            "(`style: completion`), or use the instruct model"
+            f"{tokenizer.name_or_path}: its tokenizer has no chat template; use plain text "
+            "(`style: completion`) or the instruct model"
         )
     text = tokenizer.apply_chat_template(request.prompt, add_generation_prompt=True, tokenize=False)
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def _batches(work: list[_Work], size: int) -> Iterator[list[_Work]]:
-    """Prompts of like length with equal numbers of samples; at most `size` sequences in all."""
+    """Prompts of similar length with equal numbers of samples; at most `size` sequences each."""
     pieces = [
         replace(one, start=one.start + done, count=min(size, one.count - done))
         for one in work
         for done in range(0, one.count, size)
     ]
-    # A request is complete with its last piece: that has to come last.
+    # The last piece completes a request, so it has to come last.
     pieces.sort(key=lambda one: (-one.count, -len(one.tokens), one.start))
     while pieces:
         count = pieces[0].count
@@ -107,7 +107,7 @@ def _batches(work: list[_Work], size: int) -> Iterator[list[_Work]]:
 def _generated(
     batch: list[_Work], model: Any, tokenizer: Any, settings: Sampling
 ) -> Iterator[tuple[_Work, list[list[int]]]]:
-    """New tokens of all samples; a batch that does not fit into memory is halved."""
+    """New tokens of all samples; a batch that runs out of memory is halved."""
     try:
         rows = _generate(batch, model, tokenizer, settings)
     except torch.cuda.OutOfMemoryError:
@@ -155,7 +155,7 @@ def _generate(
 def _generation(
     model: Any, tokenizer: Any, settings: Sampling, width: int, count: int
 ) -> GenerationConfig:
-    """The recipe's sampling, whatever the model's own generation config says."""
+    """The recipe's sampling settings, in place of those of the model's generation config."""
     eos = model.generation_config.eos_token_id
     fields: dict[str, Any] = {
         "max_new_tokens": min(settings.max_tokens, _room(model, settings) - width),
@@ -172,7 +172,7 @@ def _generation(
 
 
 def _seed(batch: list[_Work], settings: Sampling) -> int:
-    """The same for the same work, another one for each batch, and for what is added later."""
+    """A seed that depends on the work alone: it differs between batches and for later samples."""
     what = [(one.request.key, one.request.role, one.tokens, one.start) for one in batch]
     text = repr((settings.seed, settings.temperature, what))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7])

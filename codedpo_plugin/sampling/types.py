@@ -1,4 +1,4 @@
-"""What is asked, what comes back, and what it has cost."""
+"""Requests, samples, replies, and what they cost."""
 
 import hashlib
 import json
@@ -17,18 +17,18 @@ Message = dict[str, str]  # role, content
 
 @dataclass(frozen=True)
 class Request:
-    """`n` samples wanted for one prompt; (key, role) is unique within a call."""
+    """`n` samples wanted for one prompt; (key, role) is unique within a call of `sample`."""
 
     key: str
     """What it is about, such as a `task_id`."""
     role: str
     """What it is for: `solutions`, `tests`, ..."""
     prompt: str | list[Message]
-    """A text to go on from (the `/v1/completions` endpoint), or chat messages."""
+    """A text to continue (the `/v1/completions` endpoint), or chat messages."""
     n: int
 
     def fingerprint(self, settings: Sampling) -> str:
-        """A hash of all that decides how the samples are distributed; the `n` does not."""
+        """A hash of everything that the distribution of samples depends on (not `n`)."""
         names = ("temperature", "top_p", "max_tokens", "stop")
         sent = {name: getattr(settings, name) for name in names}
         parts = [_identity(settings), self.prompt, sent, settings.extra_body]
@@ -37,7 +37,7 @@ class Request:
 
 
 def _identity(settings: Sampling) -> list[Any]:
-    """The model's name, and for a folder the state of its files: it may be trained again."""
+    """The model's name, and for a folder the state of its files: it may be retrained."""
     folder = Path(settings.model)
     if settings.backend != "transformers" or not folder.is_dir():
         return [settings.model]
@@ -56,7 +56,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Reply:
-    """What one request brought."""
+    """What one API call returned."""
 
     samples: list[Sample]
     prompt_tokens: int
@@ -71,7 +71,7 @@ class Reply:
 
 @dataclass
 class Usage:
-    """What a call of `sample` has done so far, for people to watch."""
+    """What a call of `sample` has done so far."""
 
     prompts: int = 0
     done: int = 0
@@ -80,20 +80,20 @@ class Usage:
     cached: int = 0
     """Samples that were in the cache."""
     calls: int = 0
-    """Calls of the API that were answered."""
+    """API calls that were answered."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: float = 0.0
     spent: float = 0.0
     """Cost over all runs on the same cache."""
     concurrency: int = 0
-    """Requests at a time that the server is given now."""
+    """Current limit on API calls under way."""
     retries: Counter[str] = field(default_factory=Counter)
-    """what went wrong -> requests sent again"""
+    """what went wrong -> API calls sent again"""
     failed: Counter[str] = field(default_factory=Counter)
     """why -> requests that were given up, with fewer samples than wanted"""
     notices: list[str] = field(default_factory=list)
-    """What a person should know about this model or server."""
+    """What the user should know about this model or server."""
 
     def add(self, reply: Reply, cost: float) -> None:
         """Count a reply."""
@@ -106,7 +106,7 @@ class Usage:
 
 
 def checked(requests: list[Request]) -> list[Request]:
-    """The requests, if each has a name of its own.
+    """The requests, if their names are unique.
 
     Raises:
         InputError: two have the same key and role.
@@ -115,6 +115,6 @@ def checked(requests: list[Request]) -> list[Request]:
     for (key, role), count in names.items():
         if count > 1:
             raise InputError(
-                f"{key!r} is asked {count} times for {role}; merge these into one request"
+                f"{key!r} is requested {count} times for {role}; merge these into one request"
             )
     return requests

@@ -14,7 +14,7 @@ from helpers.stub_server import Stub
 
 
 def test_two_requests_of_one_name_are_refused(stub: Stub, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="'p0' is asked 2 times for solutions"):
+    with pytest.raises(InputError, match="'p0' is requested 2 times for solutions"):
         collect([*requests(1), *requests(1)], settings(stub), tmp_path / "c")
 
 

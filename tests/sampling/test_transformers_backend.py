@@ -99,7 +99,7 @@ def test_a_prompt_without_room_costs_no_other(model: Path, tmp_path: Path) -> No
 
 def test_chat_needs_a_template_and_a_model_has_to_be_there(model: Path, tmp_path: Path) -> None:
     request = Request("a", "x", [{"role": "user", "content": "x"}], 1)
-    with pytest.raises(InputError, match="no chat template; ask with plain text"):
+    with pytest.raises(InputError, match="no chat template; use plain text"):
         list(sample([request], Sampling(backend="transformers", model=str(model)), tmp_path / "c"))
     with pytest.raises(InputError, match=r"sampling.model: .*/gone"):
         list(
