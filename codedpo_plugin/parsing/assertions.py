@@ -21,13 +21,13 @@ from codedpo_plugin.sandbox.encoding import decode, encode
 # Modules that an assertion may use, if the solution (or test) imports them under their own names.
 JUDGE_MODULES = ("collections", "datetime", "decimal", "fractions", "itertools", "math", "re")
 
-# Below these, a call might not be evaluated at all, or more than once.
+# Inside these, a call might be evaluated never, or more than once.
 _CONDITIONAL = (ast.Lambda, ast.IfExp, ast.comprehension, ast.ListComp, ast.SetComp, ast.DictComp,
                 ast.GeneratorExp, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)  # fmt: skip
 
-_UNUSUAL = re.compile(r"\n.|:=|\\\n|\r|\f")  # lines, or names bound in between
+_UNUSUAL = re.compile(r"\n.|:=|\\\n|\r|\f")  # several lines, or assignments in between
 
-_MAX_HERE = 20_000  # characters of a value: a thousand hashes that collide take some milliseconds
+_MAX_HERE = 20_000  # characters of a value: even a thousand colliding hashes take milliseconds
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Test:
 
     source: str
     calls: tuple[str, ...] = ()
-    """Expressions that call the entry point; empty where the test cannot be split."""
+    """Expressions that call the entry point; empty if the test cannot be split."""
     assertion: str = ""
     """An expression over `_r0`, `_r1`, ..., the values of the calls: true if the test passes."""
     names: tuple[str, ...] = ()
@@ -45,9 +45,9 @@ class Test:
     """Other names that the assertion uses. Usually nothing defines them, and the test is a
     NameError. Where the solution defines them, the test must be run whole."""
     holds: Callable[[Any], bool] | None = field(default=None, repr=False, compare=False)
-    """The assertion as a function, where it is as simple as `_r0 == literal`."""
+    """The assertion as a function, if it is as simple as `_r0 == literal`."""
     expected: str | None = field(default=None, repr=False, compare=False)
-    """An encoded value that makes the assertion true, where it is `_r0 == literal`."""
+    """An encoded value that makes the assertion true, if it is `_r0 == literal`."""
     message: bool = False
     """Whether the message could raise: Python evaluates it when the assertion is false."""
 
@@ -55,7 +55,7 @@ class Test:
 
     @property
     def judged_outside(self) -> bool:
-        """Whether the verdict is given outside the process that ran the solution."""
+        """Whether the assertion is evaluated outside the process that ran the solution."""
         return bool(self.calls) and not self.foreign
 
 
@@ -88,7 +88,7 @@ def split_test(source: str, entry_point: str | None) -> Test:
 
 
 def _common(source: str, assertion: ast.expr, entry_point: str, message: bool) -> Test | None:
-    """A test of the commonest form, `assert f(...) == literal` on a line, split without a walk."""
+    """A test of the most common form, one line `assert f(...) == literal`, split without a walk."""
     if not isinstance(assertion, ast.Compare) or not isinstance(assertion.left, ast.Call):
         return None
     call, value, compare = (
@@ -102,7 +102,7 @@ def _common(source: str, assertion: ast.expr, entry_point: str, message: bool) -
         return None
     try:
         literal = ast.literal_eval(value)
-    except (ValueError, TypeError):  # no literal, or a set of sets
+    except (ValueError, TypeError):  # not a literal, or a set of sets
         return None
     equal = compare is operator.eq
     symbol, text = ("==", encode(literal)) if equal else ("!=", None)
@@ -136,7 +136,7 @@ def judge_here(test: Test, value: str) -> bool | None:
 
 
 def enlarged(call: str, times: int) -> str | None:
-    """The call with its longer literal arguments repeated; None where there are none.
+    """The call with its longer literal arguments repeated; None if there are none.
 
     Lists, tuples and strings of at least two items: `f([1, 2], "ab", 3)` becomes
     `f([1, 2] * 20, "ab" * 20, 3)`.
@@ -188,7 +188,7 @@ class _Splitter(ast.NodeTransformer):
         return node
 
     def assertion_names(self, assertion: ast.expr) -> set[str] | None:
-        """Names that the assertion needs, but for builtins; None where they cannot be told."""
+        """Names that the assertion needs, except builtins; None if they cannot be determined."""
         bound = {f"_r{n}" for n in range(len(self.calls))}
         bound |= {
             node.id

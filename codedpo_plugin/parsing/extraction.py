@@ -1,4 +1,4 @@
-"""Code out of what a model wrote: fenced, bare, in several blocks, after thinking, half-finished.
+"""Extract code from responses: fenced or bare, in several blocks, after reasoning, truncated.
 
 Nothing is run here: texts are only parsed.
 """
@@ -14,15 +14,15 @@ _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+.-]*)[^\n]*\n(.*?)(?:^[ \t]
                     re.DOTALL | re.MULTILINE)  # fmt: skip
 _PYTHON = ("", "py", "python", "python3", "python2", "pycon")
 _START = re.compile(r"^(?:from |import |def |async def |class |@|[A-Za-z_]\w* *(?::[^=\n]+)?= )")
-_LONGEST = 200_000  # characters; nothing that a model writes by intent is longer
+_LONGEST = 200_000  # characters; no useful response is longer
 
 
 def code_of(text: str, entry_point: str | None = None) -> str | None:
-    """The program in a response; None where there is none that parses.
+    """The program in a response; None if there is none that parses.
 
-    Of several blocks, the last that defines `entry_point` (or anything, without one), with the
-    blocks before it if it needs their names. What a program does when it is imported (examples,
-    `print`, `if __name__ == "__main__"`) is left out.
+    Of several blocks, the last that defines `entry_point` (or else any function or class), after
+    the earlier blocks whose names it needs. What would run on import (examples, `print`,
+    `if __name__ == "__main__"`) is left out.
     """
     blocks = [block for block in python_blocks(text) if parsed(block) is not None]
     for wanted in ([entry_point] if entry_point else []) + [None]:
@@ -35,7 +35,7 @@ def code_of(text: str, entry_point: str | None = None) -> str | None:
 def python_blocks(text: str) -> list[str]:
     """Blocks of Python: the fenced ones, or else the part of the text that is code.
 
-    A block that does not parse is cut after its last whole statement.
+    A block that does not parse is cut after its last complete statement.
     """
     text = without_thought(text)[:_LONGEST]
     fenced = [(lang.lower(), body) for _, lang, body in _FENCE.findall(text)]
@@ -48,13 +48,13 @@ def python_blocks(text: str) -> list[str]:
 
 
 def without_thought(text: str) -> str:
-    """The text without what is between thinking tags; an open one runs to the end."""
+    """The text without what is inside reasoning tags; one left open runs to the end."""
     text = _THOUGHT.sub("", text)
-    return _END_OF_THOUGHT.sub("", text)  # the opening tag may have been in the prompt
+    return _END_OF_THOUGHT.sub("", text)  # the opening tag may be part of the prompt
 
 
 def parsed(source: str) -> ast.Module | None:
-    """The syntax tree, or None; warns of nothing."""
+    """The syntax tree, or None; without warnings."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -64,7 +64,7 @@ def parsed(source: str) -> ast.Module | None:
 
 
 def names_bound(statement: ast.AST) -> set[str]:
-    """Names that a statement binds where it stands."""
+    """Names that a statement binds in its own scope."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return {statement.name}
     return names_bound_within(statement)
@@ -76,7 +76,7 @@ def names_bound_within(tree: ast.AST) -> set[str]:
 
 
 def names_used(node: ast.AST) -> set[str]:
-    """Names that are read anywhere in a node, but for builtins."""
+    """Names that are read anywhere in a node, except builtins."""
     used = {
         part.id
         for part in ast.walk(node)
@@ -86,7 +86,7 @@ def names_used(node: ast.AST) -> set[str]:
 
 
 def _bare(text: str) -> str:
-    """The lines from the first that looks like code on."""
+    """All lines from the first that looks like code."""
     lines = text.splitlines()
     for number, line in enumerate(lines):
         if _START.match(line) or line.startswith(("assert ", ">>> ")):
@@ -95,7 +95,7 @@ def _bare(text: str) -> str:
 
 
 def _dedented(block: str) -> str:
-    """Without the indent of a list item, and without prompts of the interpreter."""
+    """Without the indentation of a list item, and without interpreter prompts."""
     lines = block.expandtabs(4).splitlines()
     if any(line.lstrip().startswith(">>> ") for line in lines):
         lines = [line.lstrip()[4:] for line in lines if line.lstrip()[:4] in (">>> ", "... ")]
@@ -105,7 +105,7 @@ def _dedented(block: str) -> str:
 
 
 def _whole_statements(block: str) -> str:
-    """The block, cut after the last top-level statement that is whole; prose after it goes."""
+    """The block, cut after its last complete top-level statement; prose after it is dropped."""
     if parsed(block) is not None:
         return block
     lines = block.splitlines()
@@ -129,7 +129,7 @@ def _defines(block: str, name: str | None) -> bool:
 
 
 def _with_needed(blocks: list[str], index: int) -> str:
-    """A block, after the earlier ones if it uses names that only these define."""
+    """A block, after the earlier ones that define names it needs."""
     tree = parsed(blocks[index])
     if tree is None:
         return blocks[index]
@@ -143,7 +143,7 @@ def _with_needed(blocks: list[str], index: int) -> str:
 
 
 def _bound(node: ast.AST) -> set[str]:
-    """Names that this very node binds."""
+    """Names that the node itself binds."""
     if isinstance(node, ast.Name):
         return {node.id} if isinstance(node.ctx, ast.Store) else set()
     if isinstance(node, ast.arg):
@@ -158,7 +158,7 @@ def _bound(node: ast.AST) -> set[str]:
 
 
 def _without_examples(program: str) -> str:
-    """The program without top-level calls, asserts and what runs only as a script."""
+    """The program without top-level calls, asserts, and code that runs only as a script."""
     tree = parsed(program)
     if tree is None:
         return program

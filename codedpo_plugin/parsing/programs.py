@@ -1,4 +1,4 @@
-"""What can be said of a program without running it."""
+"""Static properties of a program."""
 
 import ast
 import functools
@@ -21,7 +21,7 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 @functools.lru_cache(maxsize=4096)
 def normalised(source: str) -> str:
-    """The program without comments, docstrings and layout; of no Python, its words."""
+    """The program without comments, docstrings and layout; its words if it does not parse."""
     try:
         tree = ast.parse(source)
         for node in ast.walk(tree):
@@ -33,10 +33,10 @@ def normalised(source: str) -> str:
 
 
 def keeps_state(source: str) -> bool:
-    """Whether a call may leave something behind that speeds up the next one.
+    """Whether a call may leave state behind that speeds up the next one.
 
-    Looks for `global`, and for functions that change a name which is not their own: a module-level
-    dict, a mutable default, an attribute of a function. What `functools` caches is not counted.
+    Looks for `global`, and for functions that change an object from outside: a module-level dict, a
+    mutable default, an attribute of a function. Caches of `functools` do not count.
     """
     try:
         tree = ast.parse(source)
@@ -46,7 +46,7 @@ def keeps_state(source: str) -> bool:
 
 
 def _outermost_functions(tree: ast.AST) -> Iterator[_Function]:
-    """Functions that are not inside a function: those see all names that are their own."""
+    """Functions that are not nested in a function."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, _Function):
             yield node
@@ -55,7 +55,7 @@ def _outermost_functions(tree: ast.AST) -> Iterator[_Function]:
 
 
 def may_vary(source: str) -> bool:
-    """Whether two runs may differ: it uses chance, time, identities, or the order of a set."""
+    """Whether two runs may differ: through randomness, time, identities, or the order of a set."""
     try:
         nodes = list(ast.walk(ast.parse(source)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -88,7 +88,7 @@ def _changes_outer_name(function: _Function) -> bool:
 
 
 def _own_names(function: _Function) -> set[str]:
-    """Names bound inside a function (nested ones too), but for parameters with mutable defaults."""
+    """Names bound in a function and those nested in it, except mutable default arguments."""
     own = {
         node.id
         for node in ast.walk(function)

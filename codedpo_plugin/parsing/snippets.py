@@ -1,4 +1,4 @@
-"""Tests out of what a model wrote, each an independent snippet."""
+"""Extract tests from responses, each as an independent snippet."""
 
 import ast
 import copy
@@ -12,14 +12,13 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 def snippets_of(text: str, entry_point: str | None) -> list[str]:
     """Every test in a response as a snippet of its own, each once.
 
-    `assert` statements, at the top level or in functions named `test...`, with the statements that
-    they need before them; a solution that the model wrote along with its tests is left out. Tests
-    that do not use `entry_point` are no tests.
+    `assert` statements, at the top level or in functions named `test...`, after the statements that
+    they need. A solution that the model wrote along with its tests is left out, and so are tests
+    that do not use `entry_point`.
     """
-    snippets: dict[str, None] = {}
-    for block in _runs(python_blocks(text)):
-        snippets.update(dict.fromkeys(split_tests(block, [], entry_point)))
-    return list(snippets)
+    # All blocks together: later ones may need what earlier ones import.
+    body = [node for block in python_blocks(text) for node in _statements(block)]
+    return list(dict.fromkeys(split_tests(body, [], entry_point)))
 
 
 def calls_of(text: str, entry_point: str) -> list[str]:
@@ -32,13 +31,13 @@ def calls_of(text: str, entry_point: str) -> list[str]:
     return list(calls)
 
 
-def _runs(blocks: list[str]) -> list[list[ast.stmt]]:
-    """The statements of all blocks: later ones may need what earlier ones import."""
-    return [[node for block in blocks for node in (parsed(block) or ast.Module([], [])).body]]
+def _statements(block: str) -> list[ast.stmt]:
+    tree = parsed(block)
+    return tree.body if tree else []
 
 
 def split_tests(body: list[ast.stmt], setup: list[ast.stmt], entry_point: str | None) -> list[str]:
-    """Snippets of a list of statements, of which `setup` has run before these."""
+    """Snippets of a list of statements; those of `setup` come before them."""
     found = []
     setup = list(setup)
     for node in body:
@@ -57,7 +56,7 @@ def split_tests(body: list[ast.stmt], setup: list[ast.stmt], entry_point: str | 
 
 
 def _snippet(test: ast.stmt, setup: list[ast.stmt], entry_point: str | None) -> str | None:
-    """One test with what it needs; None where it does not use the entry point."""
+    """One test with what it needs; None if it does not use the entry point."""
     test = copy.deepcopy(test)
     if isinstance(test, ast.Assert):
         test.msg = None
@@ -83,7 +82,7 @@ def _needed(test: ast.stmt, setup: list[ast.stmt]) -> list[ast.stmt]:
 
 
 def _inlined(statements: list[ast.stmt]) -> list[ast.stmt]:
-    """`x = f(1)` and `assert x == 2` as `assert f(1) == 2`: a test that can be judged outside."""
+    """`x = f(1)` and `assert x == 2` as `assert f(1) == 2`, which `split_test` can split."""
     while len(statements) > 1:
         assign, test = statements[-2], statements[-1]
         if not isinstance(assign, ast.Assign) or not isinstance(test, ast.Assert):
@@ -92,7 +91,7 @@ def _inlined(statements: list[ast.stmt]) -> list[ast.stmt]:
         if len(assign.targets) > 1 or not isinstance(name, ast.Name) or _uses(test, name.id) != 1:
             break
         if (names_used(test) - {name.id}) & names_used(assign.value) - _called(assign.value):
-            break  # the call might change what the test looks at later
+            break  # the call might change what the test reads afterwards
         statements = [*statements[:-2], _Inline(name.id, assign.value).visit(test)]
     return statements
 

@@ -1,7 +1,7 @@
-"""Benchmarks: their problems as texts and, where they are functions with tests, as tests to run.
+"""Problems of benchmarks: their texts and, for functions with tests, tests that can be run.
 
-Files in the form of HumanEval(+), MBPP(+), DS-1000 or LiveCodeBench, or with the columns `prompt`,
-`entry_point` and `tests`; JSONL (also .gz) or parquet.
+JSONL (also .gz) or parquet files in the format of HumanEval(+), MBPP(+), DS-1000 or LiveCodeBench,
+or with the columns `prompt`, `entry_point` and `tests`.
 """
 
 import ast
@@ -16,7 +16,7 @@ from codedpo_plugin.parsing.extraction import names_bound, names_used, parsed
 from codedpo_plugin.parsing.snippets import split_tests
 from codedpo_plugin.run_folder.candidates import read_file
 
-# Files on the hub; LiveCodeBench's hold private tests, too: some gigabytes, which are streamed.
+# Files on the hub. LiveCodeBench's include private tests: several gigabytes, which are streamed.
 _HUB = {
     "humaneval": "datasets/openai/openai_humaneval/openai_humaneval/*.parquet",
     "mbpp": "datasets/google-research-datasets/mbpp/full/*.parquet",
@@ -33,20 +33,20 @@ class Problem:
     benchmark: str
     task_id: str
     text: str
-    """What a model is asked."""
+    """The statement, as a model sees it."""
     entry_point: str | None = None
-    """The function that the tests call, where it can be run."""
+    """The function that the tests call; None if the problem cannot be run."""
     tests: tuple[str, ...] = ()
     """Snippets that raise when they fail."""
     reference: str | None = None
-    """A program that defines the entry point, and is right."""
+    """A correct program that defines the entry point."""
 
 
 def load_all(names: list[str]) -> list[Problem]:
     """The problems of all benchmarks.
 
     Raises:
-        InputError: one is neither a file nor known, or none of its rows has a text.
+        InputError: a name is neither a file nor known, or no row has a text.
     """
     return [problem for name in names for problem in load(name)]
 
@@ -94,7 +94,7 @@ def _hub_rows(name: str) -> Iterator[Any]:
 
 
 def problem_of(benchmark: str, number: int, row: dict[str, Any]) -> Problem | None:
-    """A row of a benchmark's file as a problem; None where it has no text."""
+    """A row of a benchmark's file as a problem; None if it has no text."""
     text = next((row[name] for name in _TEXTS if isinstance(row.get(name), str)), None)
     if text is None:
         return None
@@ -108,10 +108,10 @@ def problem_of(benchmark: str, number: int, row: dict[str, Any]) -> Problem | No
 
 
 def _tests(row: dict[str, Any]) -> tuple[str | None, list[str]]:
-    """(entry point, snippets), by the columns that are there."""
+    """(entry point, snippets), depending on the columns of the row."""
     name = row.get("entry_point")
     if isinstance(row.get("test"), str) and "def check(" in row["test"]:
-        # Some compare the candidate with the reference solution, which is not there.
+        # Some compare the candidate with the reference solution, which is not in the test.
         tests = [test for test in _check_tests(row["test"]) if f"{name}(" not in test]
         return "candidate", tests
     if isinstance(row.get("assertion"), str) and name:
@@ -128,7 +128,7 @@ def _tests(row: dict[str, Any]) -> tuple[str | None, list[str]]:
 
 
 def _reference(row: dict[str, Any], entry_point: str) -> str | None:
-    """The benchmark's own solution; HumanEval's goes on from the prompt."""
+    """The benchmark's own solution; HumanEval's continues the prompt."""
     name = row.get("entry_point") or entry_point
     body = row.get("canonical_solution")
     for program in (row.get("code"), body, body and f"{row.get('prompt')}{body}"):
@@ -144,7 +144,7 @@ def _snippets(source: str, name: str) -> list[str]:
 
 
 def _check_tests(source: str) -> list[str]:
-    """HumanEval's `def check(candidate)` as snippets; as a whole where it cannot be split."""
+    """HumanEval's `def check(candidate)` as snippets, or as one if it cannot be split."""
     tree = parsed(source)
     body = tree.body if tree else []
     for node in body:
@@ -156,7 +156,7 @@ def _check_tests(source: str) -> list[str]:
 
 
 def _called(tests: list[str], code: str) -> str | None:
-    """The function of a solution that all tests call."""
+    """The function in a solution that all tests call."""
     tree = parsed(code)
     defined = (
         {node.name for node in tree.body if isinstance(node, ast.FunctionDef)} if tree else set()
@@ -168,7 +168,7 @@ def _called(tests: list[str], code: str) -> str | None:
 
 
 def _livecodebench_tests(row: dict[str, Any]) -> tuple[str | None, list[str]]:
-    """Those that call a function; the others read from standard input."""
+    """Tests that call a function; other problems read standard input."""
     try:
         name = json.loads(row.get("metadata") or "{}").get("func_name")
         cases = json.loads(row["public_test_cases"])

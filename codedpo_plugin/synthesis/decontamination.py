@@ -1,9 +1,9 @@
-"""Decontamination: which problems are a benchmark's, by their words and by what solves them.
+"""Decontamination: which problems repeat a benchmark's, by their words and by what solves them.
 
-Words find copies; running finds what was reworded or translated: a solution that passes all tests
-of a benchmark's problem, under its own name for the function, has learnt that problem. Three tests
-are little evidence: where the benchmark has a solution of its own, the two must agree on further
-inputs, too.
+Shared n-grams find copies; running finds problems that were reworded or translated: a solution that
+passes all tests of a benchmark's problem, with the function renamed, solves the same problem. A few
+tests are little evidence, so where the benchmark has a reference solution, the two must also agree
+on further inputs.
 """
 
 import ast
@@ -22,18 +22,18 @@ from codedpo_plugin.sandbox.encoding import canonical
 from codedpo_plugin.synthesis.benchmark_problems import Problem
 from codedpo_plugin.synthesis.near_duplicates import words
 
-# A program meets hundreds of tests that are not meant for it, and may well hang on some.
+# A program runs hundreds of tests that are not meant for it, and may hang on some of them.
 LIMITS = Limits(seconds=0.5, memory_mb=512, max_timeouts=1 << 30)
-_TRIED_FIRST = 2  # tests of each problem, before the others
+_TRIED_FIRST = 2  # tests of each problem, before all others
 _MAX_CHARS = 100_000
 _FURTHER = 30  # further inputs for each problem, at least
-_ALIKE = 0.9  # more than this share of them gives the same value, if it is the same problem
+_AGREEMENT = 0.9  # programs that agree on more than this share solve the same problem
 
 Overlap = dict[str, str]
 
 
 class Texts:
-    """Word n-grams of benchmark problems; of a shorter text, the whole."""
+    """Word n-grams of benchmark problems; a shorter text counts as one n-gram."""
 
     def __init__(self, problems: Sequence[Problem], size: int) -> None:
         self._sizes = {size}
@@ -41,12 +41,12 @@ class Texts:
         found = [(problem, self._grams_of(problem.text, size)) for problem in problems]
         seen = Counter(gram for _, grams in found for gram in set(grams))
         for problem, grams in found:
-            # What many problems say ("Write a function to find the ...") is no overlap.
-            telling = [gram for gram in grams if seen[gram] < _COMMON]
-            self._known |= dict.fromkeys(telling, problem)
+            # Phrases of many problems ("Write a function to find the ...") are no overlap.
+            distinctive = [gram for gram in grams if seen[gram] < _COMMON]
+            self._known |= dict.fromkeys(distinctive, problem)
 
     def overlap(self, text: str) -> Overlap | None:
-        """The benchmark problem that a text shares words with, and these words."""
+        """The benchmark problem that a text shares an n-gram with, and the n-gram."""
         for size in self._sizes:
             for gram in _grams(text, size):
                 if problem := self._known.get(gram):
@@ -76,12 +76,12 @@ def _grams(text: str, size: int) -> list[str]:
     return [" ".join(found[n : n + size]) for n in range(len(found) - size + 1)]
 
 
-_FEWEST = 5  # words of a text that says what is asked for
-_COMMON = 20  # problems that share words
+_FEWEST = 5  # words in a text that states a problem
+_COMMON = 20  # problems that share an n-gram: it is a common phrase
 
 
 class Tests:
-    """Benchmark problems to be run against solutions."""
+    """Tests of benchmark problems, to run solutions on."""
 
     __test__ = False  # not a test class of pytest
 
@@ -100,34 +100,31 @@ class Tests:
         """The first benchmark problem that one of the solutions solves.
 
         Args:
-            solutions: programs that define `name`; the `most` commonest are tried.
-            tests: calls of `name` that its own problem has: they tell the kinds of its arguments.
+            solutions: programs that define `name`.
+            tests: tests of its own problem; their calls show the kinds of its arguments.
+            name: the function.
+            sandbox: runs the programs.
+            most: so many programs are tried, the most frequent first.
         """
-        counts = Counter(normalised(solution) for solution in solutions)
-        programs = list({normalised(solution): solution for solution in solutions}.values())
-        programs.sort(key=lambda program: -counts[normalised(program)])
-        programs = [program for program in programs[:most] if _defines(program, name)]
+        programs = [one for one in _most_frequent(solutions, most) if _defines(one, name)]
         problems = self._of_shape(tests, name)
         if not programs or not problems:
             return None
-        first = [
-            _renamed(test, problem, name) for problem in problems for test in _telling(problem)
-        ]
-        sizes = [len(_telling(problem)) for problem in problems]
-        for program, passed in zip(programs, _passed(programs, first, name, sandbox), strict=True):
-            start = 0
-            for problem, size in zip(problems, sizes, strict=True):
-                if all(passed[start : start + size]):
-                    rest = [_renamed(test, problem, name) for test in problem.tests]
-                    if all(_passed([program], rest, name, sandbox)[0]) and _agrees(
-                        program, name, problem, sandbox
-                    ):
-                        return _found(problem, program)
-                start += size
+        first = [(problem, test) for problem in problems for test in _hardest(problem)]
+        cells = [_renamed(test, problem, name) for problem, test in first]
+        for program, passed in zip(programs, _passed(programs, cells, name, sandbox), strict=True):
+            failed = {id(problem) for (problem, _), ok in zip(first, passed, strict=True) if not ok}
+            for problem in problems:
+                if id(problem) not in failed and _solves(program, name, problem, sandbox):
+                    return {
+                        "benchmark": problem.benchmark,
+                        "problem": problem.task_id,
+                        "solution": program,
+                    }
         return None
 
     def _of_shape(self, tests: Sequence[str], name: str) -> list[Problem]:
-        """Problems whose tests give arguments of these kinds; of unknown kinds, all."""
+        """Problems whose tests pass arguments of these kinds; all, if the kinds are unknown."""
         shape = _shape(tests, name)
         return [
             problem
@@ -137,14 +134,25 @@ class Tests:
         ]
 
 
-def _found(problem: Problem, program: str) -> Overlap:
-    return {"benchmark": problem.benchmark, "problem": problem.task_id, "solution": program}
+def _most_frequent(solutions: Sequence[str], most: int) -> list[str]:
+    """At most so many different programs, the most frequent first."""
+    counts = Counter(normalised(solution) for solution in solutions)
+    programs = {normalised(solution): solution for solution in solutions}
+    ordered = sorted(programs, key=lambda text: -counts[text])
+    return [programs[text] for text in ordered[:most]]
+
+
+def _solves(program: str, name: str, problem: Problem, sandbox: Sandbox) -> bool:
+    """Whether a program passes all tests of a problem, and agrees with its reference solution."""
+    tests = [_renamed(test, problem, name) for test in problem.tests]
+    passed = all(_passed([program], tests, name, sandbox)[0])
+    return passed and _agrees(program, name, problem, sandbox)
 
 
 def _agrees(program: str, name: str, problem: Problem, sandbox: Sandbox) -> bool:
-    """Whether a program returns what the benchmark's solution does, on nearly all further inputs.
+    """Whether a program returns what the reference solution does, on nearly all further inputs.
 
-    Not on all: they may lie where the problem says nothing. True where there is no such solution.
+    Not on all: the problem may not define some of them. True if there is no reference solution.
     """
     calls, known = further_calls(problem), problem.entry_point
     if not problem.reference or not known:
@@ -152,14 +160,14 @@ def _agrees(program: str, name: str, problem: Problem, sandbox: Sandbox) -> bool
     theirs = _returned(problem.reference, calls, sandbox)
     mine = _returned(program, [call.replace(known, name, 1) for call in calls], sandbox)
     same = [one == other for one, other in zip(theirs, mine, strict=True) if one is not None]
-    return not same or sum(same) > _ALIKE * len(same)
+    return not same or sum(same) > _AGREEMENT * len(same)
 
 
 def further_calls(problem: Problem) -> list[str]:
-    """Calls of a problem's function on other inputs than those of its tests.
+    """Calls of a problem's function on inputs that its tests do not have.
 
-    Small changes of these keep to what the problem allows; texts are also changed more boldly,
-    since few letters tell few functions apart.
+    Small mutations stay within what the problem allows. Strings are also changed more strongly,
+    since short ones distinguish few functions.
     """
     trees = [parsed(test) or ast.Module([], []) for test in problem.tests]
     calls = [
@@ -170,23 +178,23 @@ def further_calls(problem: Problem) -> list[str]:
     ]
     calls = list(dict.fromkeys(calls))[:_FURTHER]
     each = -(-_FURTHER // max(1, len(calls)))
-    found = [bold for call in calls for bold in _bold(call)]
+    found = [changed for call in calls for changed in _with_changed_strings(call)]
     found += [mutated for call in calls for mutated in mutated_calls(call, each)]
     return [call for call in dict.fromkeys(found) if call not in calls]
 
 
-def _bold(call: str) -> list[str]:
-    """The call with every text in it twice, in capitals, between other words, and turned round."""
+def _with_changed_strings(call: str) -> list[str]:
+    """The call with all its strings doubled, in capitals, inside other words, and mirrored."""
     changes: list[Callable[[str], str]] = [
         lambda text: 2 * text,
         lambda text: text.upper(),
         lambda text: f"Of {text}, 3!",
         lambda text: f"{text} {text[::-1]}",
     ]
-    return [ast.unparse(_ChangedTexts(change).visit(ast.parse(call))) for change in changes]
+    return [ast.unparse(_ChangedStrings(change).visit(ast.parse(call))) for change in changes]
 
 
-class _ChangedTexts(ast.NodeTransformer):
+class _ChangedStrings(ast.NodeTransformer):
     def __init__(self, change: Callable[[str], str]) -> None:
         self.change = change
 
@@ -195,7 +203,7 @@ class _ChangedTexts(ast.NodeTransformer):
 
 
 def _returned(program: str, calls: list[str], sandbox: Sandbox) -> list[str | None]:
-    """What a program returns, floats to nine digits; None where it returns nothing comparable."""
+    """What a program returns, floats to nine digits; None if that cannot be compared."""
     cells: list[Cell] = [{"calls": [call], "names": [], "foreign": []} for call in calls]
     replies = sandbox.run_all([program], cells)[0] if calls else []
     return [_value(reply) for reply in replies]
@@ -216,13 +224,13 @@ def _passed(programs: list[str], tests: list[str], name: str, sandbox: Sandbox) 
     return [[outcome == "passed" for outcome in line] for line in outcomes]
 
 
-def _telling(problem: Problem) -> list[str]:
-    """The tests that fewest other functions pass: the longest."""
+def _hardest(problem: Problem) -> list[str]:
+    """The longest tests, which other functions are least likely to pass."""
     return sorted(problem.tests, key=len, reverse=True)[:_TRIED_FIRST]
 
 
 def _renamed(test: str, problem: Problem, name: str) -> str:
-    """The test with the benchmark's function under another name."""
+    """The test with the benchmark's function renamed."""
     tree = parsed(test)
     for node in ast.walk(tree) if tree else ():
         if isinstance(node, ast.Name) and node.id == problem.entry_point:
@@ -239,7 +247,7 @@ def _defines(program: str, name: str) -> bool:
 
 
 def _shape(tests: Sequence[str], name: str) -> tuple[str, ...] | None:
-    """The kinds of arguments in the first call of `name` that has literal ones only."""
+    """The kinds of arguments in the first call of `name` without keyword arguments."""
     for test in tests:
         for node in ast.walk(parsed(test) or ast.Module([], [])):
             if is_call(node, name) and not node.keywords:
@@ -258,7 +266,7 @@ def _kind(node: ast.expr) -> str:
 
 
 def _fits(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    """Whether a function of arguments like `one` can be called with those like `other`."""
+    """Whether a function that takes arguments like `one` can be called with those of `other`."""
     return len(one) == len(other) and all(
         a == b or "any" in (a, b) for a, b in zip(one, other, strict=True)
     )

@@ -1,4 +1,4 @@
-"""Tests from inputs alone: what a call returns is what most solutions say."""
+"""Tests from inputs alone: the expected value is what most solutions return."""
 
 import ast
 from collections import Counter
@@ -13,8 +13,8 @@ _LONGEST = 10_000  # characters of an expected value
 def tests_by_vote(solutions: Sequence[str], calls: Sequence[str], sandbox: Sandbox) -> list[str]:
     """`assert CALL == VALUE` for each call whose value at least two solutions agree on.
 
-    The value is the one that most solutions return, of those that return any; calls on which two
-    values have as many votes, or whose value no literal can stand for, give no test.
+    The value is the most frequent one among the solutions that return any. Ties, and values that
+    no literal equals, give no test.
     """
     cells: list[Cell] = [{"calls": [call], "names": [], "foreign": []} for call in calls]
     counts = Counter(solutions)
@@ -40,7 +40,7 @@ def _winner(ballot: Counter[str]) -> str | None:
 
 
 def _literal(value: str) -> str | None:
-    """Source of an encoded value; None where no literal is equal to it."""
+    """Source of an encoded value; None if no literal equals it."""
     try:
         decoded = decode(value)
         text = repr(decoded)

@@ -1,4 +1,4 @@
-"""Near-duplicates, by MinHash over word 5-grams."""
+"""Near-duplicates, by MinHash over word 5-grams (locality-sensitive hashing)."""
 
 import re
 
@@ -29,7 +29,7 @@ class Seen:
         self._hashes: dict[str, object] = {}
 
     def add(self, name: str, text: str) -> str | None:
-        """Remember a text under a name; the name of one that is alike, if there is any."""
+        """Add a text; the name of an earlier similar one instead, if there is any."""
         sketch = self._minhash(num_perm=_PERMUTATIONS)
         sketch.update_batch([shingle.encode() for shingle in shingles(text)])
         for other in self._index.query(sketch):
@@ -41,12 +41,12 @@ class Seen:
 
 
 def words(text: str) -> list[str]:
-    """Words, numbers and signs, in small letters."""
+    """Words, numbers and punctuation, in lower case."""
     return [word.lower() for word in _WORD.findall(text)]
 
 
 def shingles(text: str) -> set[str]:
-    """All runs of five words; the whole of a shorter text."""
+    """All word 5-grams; a shorter text counts as one."""
     found = words(text)
     runs = max(1, len(found) - _SHINGLE + 1)
     return {" ".join(found[n : n + _SHINGLE]) for n in range(runs)}

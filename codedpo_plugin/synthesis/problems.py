@@ -1,4 +1,4 @@
-"""Problems: tasks that a model makes of seeds, or a user's own; without those of benchmarks.
+"""Problems: exercises that a model writes from seeds, or a user's own; none of a benchmark's.
 
 Writes `RUN/problems/problems.jsonl`:
 
@@ -7,9 +7,9 @@ Writes `RUN/problems/problems.jsonl`:
 | `task_id` | str | unique |
 | `prompt` | str | the exercise, with the signature of its function |
 | `entry_point` | str | that function |
-| `seed_id`, `license`, `concepts`, `templates`, `model` | | how it was made, if it was made here |
+| `seed_id`, `license`, `concepts`, `templates`, `model` | | its origin, unless it is the user's |
 
-Seed -> concepts -> exercise: the model that writes the exercise sees concepts only, no source code.
+Seed -> concepts -> exercise: the prompt for the exercise holds the concepts, never source code.
 """
 
 import ast
@@ -50,7 +50,7 @@ _SHORTEST = 20  # characters of an exercise
 
 
 def run(recipe: Recipe, console: Console) -> None:
-    """Write the problems, unless they are there already.
+    """Write the problems, unless they are finished.
 
     Raises:
         InputError: the file or a benchmark is wrong, or no problem is left.
@@ -92,7 +92,7 @@ def _key(recipe: Recipe) -> str:
     return key_of(PROBLEMS.folder, PROBLEMS.version, settings, texts, source)
 
 
-# -- a user's own -----------------------------------------------------------------------------
+# -- the user's own ---------------------------------------------------------------------------
 
 
 def _own(recipe: Recipe) -> Iterator[Row | str]:
@@ -112,7 +112,7 @@ def _own(recipe: Recipe) -> Iterator[Row | str]:
         yield row | {"entry_point": name} if name else "no entry point"
 
 
-# -- made of seeds ----------------------------------------------------------------------------
+# -- made from seeds -------------------------------------------------------------------------
 
 
 def _made(recipe: Recipe, console: Console) -> tuple[Iterator[Row | str], bool]:
@@ -175,7 +175,7 @@ def _problems(
 
 
 def parse_problem(written: Sample) -> Row | str:
-    """`prompt` and `entry_point` of an exercise as a model wrote it; a text says why it is none."""
+    """`prompt` and `entry_point` of an exercise that a model wrote, or why it cannot be used."""
     if written.finish_reason == "length":
         return "cut at max_tokens"
     text = without_thought(written.text)
@@ -197,7 +197,7 @@ def parse_problem(written: Sample) -> Row | str:
 
 
 def _signature(block: str) -> str | None:
-    """`def name(...) -> ...:` of the last function in a block, which need not have a body."""
+    """`def name(...) -> ...:` of the last function in a block, with or without a body."""
     text = block.rstrip()
     tree = parsed(text) or parsed(f"{text}\n    ...") or parsed(f"{text}:\n    ...")
     functions = [node for node in (tree.body if tree else []) if isinstance(node, ast.FunctionDef)]
@@ -218,7 +218,7 @@ def _solved(text: str, name: str) -> bool:
 def _clean(
     rows: Iterable[Row | str], known: "decontamination.Texts", tally: manifests.Tally
 ) -> Iterator[Row | str]:
-    """The rows without near-duplicates (of those made here) and without those of benchmarks."""
+    """The rows without near-duplicates (among those made here) and without benchmark problems."""
     seen = Seen(0.7)
     overlaps = tally.notes.setdefault("contaminated", [])
     for row in rows:

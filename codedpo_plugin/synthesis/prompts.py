@@ -1,4 +1,4 @@
-"""Prompt templates: texts with `$names`, in the package (`templates/`) or of the user's own.
+"""Prompt templates: texts with `$names`, from the package (`templates/`) or the user.
 
 A template in the package never changes: a better one gets a new name (`solution-v2`).
 """
@@ -18,29 +18,29 @@ class Template:
     """A text with `$names` to fill in."""
 
     name: str
-    """As in the recipe, with a hash of the text."""
+    """As in the recipe, followed by a hash of the text."""
     text: str
 
     def fill(self, **values: str) -> str:
-        """The text with its names filled in; what else looks like one is left as it is."""
+        """The text with these names filled in; any other `$name` stays as it is."""
         return string.Template(self.text).safe_substitute(values)
 
 
 def opening(prompt: str) -> str:
-    """What a prompt has begun of the answer, from its open fence on; nothing without one."""
+    """The beginning of the answer in a prompt, from its open code fence on; empty without one."""
     _, fence, rest = prompt.rpartition("```python\n")
     return fence + rest if fence and "```" not in rest else ""
 
 
 def load(name: str, *names: str) -> Template:
-    """A template of the package, or a file of the user's.
+    """A template of the package, or a user's file.
 
     Args:
         name: of the template, or a path.
-        names: that can be filled in; one of them at least has to be there.
+        names: those that can be filled in; the text has to use at least one.
 
     Raises:
-        InputError: there is no such template, or it has none of the names.
+        InputError: there is no such template, or it uses none of the names.
     """
     path = _FOLDER / f"{name}.txt"
     path = path if path.is_file() else Path(name)
@@ -48,7 +48,7 @@ def load(name: str, *names: str) -> Template:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         known = ", ".join(sorted(one.stem for one in _FOLDER.glob("*.txt")))
-        raise InputError(f"template {name}: {error}; those of the package are {known}") from None
+        raise InputError(f"template {name}: {error}; known templates: {known}") from None
     found = string.Template(text).get_identifiers()
     if not set(found) & set(names):
         raise InputError(

@@ -1,13 +1,13 @@
-"""Seeds: functions in source code that a model can make problems of.
+"""Seeds: functions in source code that a model can derive problems from.
 
 Reads sources, writes `RUN/seeds/seeds.jsonl`:
 
 | column | type | meaning |
 |---|---|---|
 | `seed_id` | str | hash of `code` |
-| `name` | str | the function's |
+| `name` | str | name of the function |
 | `code` | str | the function, after the imports that it uses |
-| `path`, `line`, `repository`, `license` | | where it comes from |
+| `path`, `line`, `repository`, `license` | | its origin |
 """
 
 import ast
@@ -33,10 +33,10 @@ _MODULE = {"__file__", "__name__", "__doc__"}
 
 
 def run(recipe: Recipe, console: Console) -> None:
-    """Write the seeds, unless they are there already.
+    """Write the seeds, unless they are finished.
 
     Raises:
-        InputError: a source is not there, or nothing in the sources can be used.
+        InputError: a source is missing, or nothing in the sources can be used.
     """
     settings = recipe.seeds
     if settings is None:
@@ -55,14 +55,14 @@ def run(recipe: Recipe, console: Console) -> None:
 
 
 def _watched(settings: Seeds, tally: manifests.Tally, console: Console) -> Iterator[Row | str]:
-    """The seeds; says now and then how many there are and how fast they come."""
+    """The seeds; shows now and then how many there are and how fast they are found."""
     wanted = f" of {settings.limit:,}" if settings.limit else ""
-    told = started = time.monotonic()
+    shown = started = time.monotonic()
     with console.status("seeds: reading sources") as status:
         for seed in find_seeds(settings):
             yield seed
-            if (now := time.monotonic()) - told > (0.2 if console.is_terminal else 15):
-                told, seen = now, tally.kept + tally.dropped.total()
+            if (now := time.monotonic()) - shown > (0.2 if console.is_terminal else 15):
+                shown, seen = now, tally.kept + tally.dropped.total()
                 rate = seen / (now - started)
                 line = f"seeds: {tally.kept:,}{wanted} kept; {seen:,} read, {rate:,.0f} a second"
                 status.update(line) if console.is_terminal else console.print(line)
@@ -76,7 +76,7 @@ def _with_licenses(rows: Iterable[Row], tally: manifests.Tally) -> Iterator[Row]
 
 
 def find_seeds(settings: Seeds) -> Iterator[Row | str]:
-    """Seeds in the order of the sources; a text instead is why a file or function was dropped."""
+    """Seeds in the order of the sources; a string instead says why something was dropped."""
     seen = Seen(settings.near_duplicates)
     allowed = {name.lower() for name in settings.allow}
     for source in read_sources(settings):
@@ -91,7 +91,7 @@ def find_seeds(settings: Seeds) -> Iterator[Row | str]:
 
 
 def functions(source: Source, settings: Seeds) -> Iterator[Row | str]:
-    """The functions at the top level of a file, each a seed or why it is none."""
+    """The functions at the top level of a file: each a seed, or why it is not one."""
     tree = parsed(source.text)
     if tree is None:
         yield "file: does not parse"
@@ -146,7 +146,7 @@ def _seed(node: ast.FunctionDef, code: str, source: Source, outer: dict[str, ast
 
 
 def _code_lines(node: ast.FunctionDef) -> int:
-    """Lines that hold code: those where a statement or expression starts, but for the docstring."""
+    """Lines where a statement or expression starts, except those of the docstring."""
     starts = {
         part.lineno
         for statement in node.body[1:]
@@ -162,7 +162,7 @@ def _parameters(node: ast.FunctionDef) -> int:
 
 
 def _undefined(node: ast.FunctionDef, outer: dict[str, ast.stmt]) -> set[str]:
-    """Names that neither the function nor its file binds: a check of types, as cheap as it gets."""
+    """Names that neither the function nor its file binds; none with `import *`."""
     stars = any(
         isinstance(part, ast.ImportFrom) and part.names[0].name == "*" for part in outer.values()
     )

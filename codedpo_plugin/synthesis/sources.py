@@ -1,6 +1,6 @@
-"""Sources: files of Python in folders, git checkouts and datasets, with the licence of each.
+"""Sources: Python files in folders, git checkouts and datasets, with the licence of each.
 
-Nothing in them is run; links are not followed.
+Nothing in them is run, and links are not followed.
 """
 
 import os
@@ -44,28 +44,28 @@ _LICENSE_FILES = re.compile(r"(?:licen[cs]es?|copying|unlicense)(?:[.-](?!py$).*
 
 @dataclass(frozen=True)
 class Source:
-    """One file of Python."""
+    """One Python file."""
 
     text: str
     path: str
-    """Where it is in its repository, folder or dataset."""
+    """Its place in its repository, folder or dataset."""
     repository: str
-    """Its git remote and commit, or else the folder or dataset."""
+    """Its git remote and commit, or the folder or dataset."""
     license: str | None
-    """SPDX expression (`mit`, `mit or apache-2.0`) in small letters, where it is known."""
+    """SPDX expression (`mit`, `mit or apache-2.0`) in lower case, if known."""
 
 
 def permitted(license: str | None, allowed: set[str]) -> bool:
-    """Whether a licence is allowed: one of those to choose from, and all of those that all hold."""
+    """Whether a licence is allowed: any side of an `or`, and all sides of an `and`."""
     choices = (license or "").split(" or ")
     return any(allowed.issuperset(choice.split(" and ")) for choice in choices)
 
 
 def read_sources(settings: Seeds) -> Iterator[Source | str]:
-    """All sources in order; a text instead is why a file was left out.
+    """All sources in order; a string instead says why a file was left out.
 
     Raises:
-        InputError: a folder or dataset is not there, or has no Python.
+        InputError: a folder or dataset is missing, or has no Python.
     """
     for folder in settings.folders:
         if not folder.is_dir():
@@ -96,7 +96,7 @@ Place = tuple[str, str | None]
 
 
 def _around(root: Path) -> Place:
-    """What holds for a folder from outside: those of the checkout that it is a part of, if any."""
+    """Repository and licence of the checkout that a folder is part of, if any."""
     place: Place = (str(root), None)
     parents = root.resolve().parents
     checkout = next((n for n, folder in enumerate(parents) if (folder / ".git").exists()), -1)
@@ -106,19 +106,19 @@ def _around(root: Path) -> Place:
 
 
 def _place(folder: Path, files: list[str], outer: Place) -> Place:
-    """What holds in a folder; `outer` is what holds in the folder around it."""
+    """Repository and licence in a folder; `outer` holds for its parent folder."""
     repository, license = outer
     if (folder / ".git").exists():
         repository, license = _git_name(folder), None
     texts = [_beginning(folder / file) for file in files if _LICENSE_FILES.match(file)]
     if not any(texts):
         return repository, license
-    # Two texts may be for different parts, or to choose from: no one can tell.
+    # Two texts may cover different parts, or be alternatives: take both to apply.
     return repository, " and ".join(sorted(filter(None, set(map(license_of, texts))))) or None
 
 
 def _beginning(path: Path) -> bytes:
-    """The first bytes of a file; none of what is no file or cannot be read."""
+    """The first bytes of a file; empty if it is not a file or not readable."""
     try:
         return path.read_bytes()[:20_000] if path.is_file() else b""
     except OSError:
@@ -141,8 +141,8 @@ def _expression(text: str) -> str:
 
 
 def _git_name(folder: Path) -> str:
-    """`remote@commit` of a checkout, without a password; its path where git knows nothing."""
-    said = []
+    """`remote@commit` of a checkout, without a password; its path if git fails."""
+    output = []
     for command in (["config", "--get", "remote.origin.url"], ["rev-parse", "HEAD"]):
         try:
             done = subprocess.run(
@@ -150,9 +150,9 @@ def _git_name(folder: Path) -> str:
             )
         except (OSError, subprocess.TimeoutExpired):
             return str(folder)
-        said.append(done.stdout.strip())
-    remote = re.sub(r"(?<=://)[^/@]*@", "", said[0]) or str(folder)
-    return f"{remote}@{said[1]}" if said[1] else remote
+        output.append(done.stdout.strip())
+    remote = re.sub(r"(?<=://)[^/@]*@", "", output[0]) or str(folder)
+    return f"{remote}@{output[1]}" if output[1] else remote
 
 
 def _read(path: Path, root: Path, place: Place, most: int) -> Source | str:
@@ -183,8 +183,8 @@ def _dataset_sources(dataset: Dataset, settings: Seeds) -> Iterator[Source | str
         else:
             path = str(row.get("path") or row.get("max_stars_repo_path") or number)
             repository = str(row.get("repo_name") or row.get("max_stars_repo_name") or dataset.path)
-            said = row.get(dataset.license) if dataset.license else None
-            yield Source(text, path, repository, _said_license(said))
+            stated = row.get(dataset.license) if dataset.license else None
+            yield Source(text, path, repository, _stated_license(stated))
 
 
 def _check_columns(row: dict[str, Any], dataset: Dataset, settings: Seeds) -> None:
@@ -197,14 +197,14 @@ def _check_columns(row: dict[str, Any], dataset: Dataset, settings: Seeds) -> No
             )
 
 
-def _said_license(said: Any) -> str | None:
-    """Of several licences of one file, all hold: which parts they are of is not said."""
-    names = said if isinstance(said, list) else [said]
+def _stated_license(stated: Any) -> str | None:
+    """Several licences of one file all apply: nothing says which parts they cover."""
+    names = stated if isinstance(stated, list) else [stated]
     return " and ".join(_expression(name) for name in names if isinstance(name, str)) or None
 
 
 def _dataset_rows(dataset: Dataset) -> Iterator[dict[str, Any]]:
-    """Rows, streamed: nothing is downloaded whole."""
+    """Rows, streamed instead of downloaded."""
     try:
         from datasets import load_dataset
     except ImportError:

@@ -16,5 +16,5 @@ def test_templates_are_named_with_a_hash_and_can_be_replaced(tmp_path: Path) -> 
     (tmp_path / "bad.txt").write_text("Solve it.")
     with pytest.raises(InputError, match=r"it uses none of \$prompt"):
         prompts.load(str(tmp_path / "bad.txt"), "prompt")
-    with pytest.raises(InputError, match="those of the package are concepts-v1"):
+    with pytest.raises(InputError, match="known templates: concepts-v1"):
         prompts.load("solution-v9", "prompt")
