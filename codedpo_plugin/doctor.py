@@ -50,6 +50,7 @@ _EXTRAS = {
     "sample": ("openai", "datasketch"),
     "train": ("trl", "transformers", "accelerate", "datasets", "peft", "torch"),
     "deepspeed": ("deepspeed",),
+    "evalplus": ("evalplus",),
     "dev": ("pytest", "ruff", "mypy"),
 }
 

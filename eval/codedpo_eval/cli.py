@@ -13,6 +13,8 @@ from codedpo_eval.cli_options import (
     ComparedOptions,
     Data,
     DateOptions,
+    Extract,
+    Extractor,
     Format,
     Grader,
     GradingOptions,
@@ -46,10 +48,11 @@ def run(
     dates: DateOptions,
     grading: GradingOptions,
     data: Data = None,
+    extract: Extract = None,
 ) -> None:
     """Generate, grade and report; resumes a run that was stopped."""
     loaded = _load(benchmark, data, dates)
-    _generate(loaded, sampling, out)
+    _generate(loaded, sampling, extract, out)
     _grade(loaded, grading, out)
 
 
@@ -61,9 +64,10 @@ def generate(
     sampling: SamplingOptions,
     dates: DateOptions,
     data: Data = None,
+    extract: Extract = None,
 ) -> None:
     """Sample a model's answers: RUN/samples.jsonl."""
-    _generate(_load(benchmark, data, dates), sampling, out)
+    _generate(_load(benchmark, data, dates), sampling, extract, out)
 
 
 @app.command()
@@ -83,10 +87,11 @@ def grade(
     evalplus_python: Annotated[
         Path, typer.Option(help="The interpreter of an environment with evalplus.")
     ] = Path(sys.executable),
+    extract: Extract = None,
 ) -> None:
     """Grade samples, and report: verdicts.jsonl, report.json, report.md, report.html."""
     evalplus = evalplus_python if grader is Grader.evalplus else None
-    _grade(_load(benchmark, data, dates), grading, out, samples, evalplus)
+    _grade(_load(benchmark, data, dates), grading, out, samples, evalplus, extract)
 
 
 @app.command()
@@ -190,11 +195,15 @@ def _load(name: str, data: Path | None, dates: DateOptions | None = None) -> "Be
     return benchmark
 
 
-def _generate(benchmark: "Benchmark", options: SamplingOptions, out: Path) -> None:
+def _generate(
+    benchmark: "Benchmark", options: SamplingOptions, extract: Extractor | None, out: Path
+) -> None:
     from codedpo_eval.generation import generate as module
 
-    settings = _sampling(options)
-    module.generate(benchmark, settings, options.style.value, options.n, out, make_console())
+    module.generate(
+        *(benchmark, _sampling(options), options.style.value, options.n, out, make_console()),
+        (extract or Extractor.codedpo).value,
+    )
 
 
 def _sampling(options: SamplingOptions) -> "Sampling":
@@ -224,6 +233,7 @@ def _grade(
     out: Path,
     given: Path | None = None,
     evalplus: Path | None = None,
+    extract: Extractor | None = None,
 ) -> None:
     """Grade and report.
 
@@ -233,8 +243,9 @@ def _grade(
         out: the run's folder.
         given: a user's samples; those of the run if None.
         evalplus: interpreter of the evalplus that grades; None: codedpo grades.
+        extract: extracts the programs from the samples' answers again; None: they stay.
     """
-    from codedpo_eval.generation import samples
+    from codedpo_eval.generation import extraction, samples
     from codedpo_eval.grading import grade as module
     from codedpo_eval.grading import reference_check
     from codedpo_eval.harnesses import evalplus as evalplus_grader
@@ -243,7 +254,9 @@ def _grade(
 
     console, settings = make_console(), _settings(benchmark, options)
     found = samples.read(given or out / samples.FILE, benchmark)
-    if given:
+    if extract:
+        extraction.extract_again(found, extract.value, benchmark)
+    if given or extract:
         samples.write(out / samples.FILE, found.rows)
     for notice in found.notices:
         console.print(f"samples: {notice}", style="yellow", markup=False)

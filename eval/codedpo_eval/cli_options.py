@@ -14,18 +14,6 @@ from typing import Annotated, Any
 
 import typer
 
-Name = Annotated[
-    str,
-    typer.Argument(
-        metavar="BENCHMARK",
-        help="humaneval, humaneval+, mbpp, mbpp+, ds1000, livecodebench, or a JSONL file of yours.",
-    ),
-]
-Data = Annotated[
-    Path | None, typer.Option(help="The benchmark's file, if it is not where evalplus keeps it.")
-]
-Out = Annotated[Path, typer.Option(help="The run's folder.")]
-
 
 class Backend(enum.StrEnum):
     """What samples answers."""
@@ -70,6 +58,27 @@ class Format(enum.StrEnum):
     bigcode_leaderboard = "bigcode-leaderboard"
     livecodebench = "livecodebench"
     huggingface = "huggingface"
+
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="BENCHMARK",
+        help="humaneval, humaneval+, mbpp, mbpp+, ds1000, livecodebench, or a JSONL file of yours.",
+    ),
+]
+Data = Annotated[
+    Path | None, typer.Option(help="The benchmark's file, if it is not where evalplus keeps it.")
+]
+Extract = Annotated[
+    Extractor | None,
+    typer.Option(
+        "--extract",
+        help="What takes programs out of answers: codedpo (the default), or evalplus's sanitize. "
+        "`grade` takes samples as they are unless this is given.",
+    ),
+]
+Out = Annotated[Path, typer.Option(help="The run's folder.")]
 
 
 @dataclasses.dataclass(frozen=True)

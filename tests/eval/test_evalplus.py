@@ -1,8 +1,6 @@
 """HumanEval(+) and MBPP(+): evalplus's rules, ground truth of our own, verdicts of real tasks."""
 
 import gzip
-import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -220,54 +218,6 @@ def test_real_tasks_that_evalplus_gets_wrong_or_treats_apart(tmp_path: Path) -> 
     with grader(found, GradeSettings()) as graded:
         both = [graded(one, [one.reference or "", "x = 1"]) for one in found.tasks]
     assert {(right.plus, wrong.plus) for right, wrong in both} == {("pass", "error")}
-
-
-EVALPLUS = """#!{python}
-import json, sys
-from pathlib import Path
-if sys.argv[1] == "-c":
-    print("0.3.1")
-    sys.exit()
-file = Path(sys.argv[sys.argv.index("--samples") + 1])
-result = file.with_name("samples_eval_results.json")
-assert not result.exists(), "evalplus would read this instead of grading"
-found = {{}}
-for row in map(json.loads, file.read_text().splitlines()):
-    status = "pass" if "2 * n" in row["solution"] else "fail"
-    found.setdefault(row["task_id"], []).append(
-        {{"base_status": status, "plus_status": "fail" if "[:1]" in row["solution"] else status}}
-    )
-assert len(found) == 2, "evalplus refuses samples that lack a task"
-result.write_text(json.dumps({{"hash": "h", "eval": found}}))
-"""
-
-
-def test_evalplus_grades_without_its_traps(tmp_path: Path) -> None:
-    code = "    return [2 * n for n in x]\n"
-    rows = [task("double", number, code, [[[1]]], [[[1, 2]]]) for number in (0, 1)]
-    file = write_jsonl(tmp_path / "file.jsonl", rows)
-    stub = tmp_path / "python"
-    stub.write_text(EVALPLUS.format(python=sys.executable))
-    stub.chmod(0o755)
-    short = DOUBLE.replace("in x]", "in x[:1]]")
-    given = [{"task_id": "HumanEval/0", "solution": text} for text in (DOUBLE, short, "x = 1")]
-    samples = write_jsonl(tmp_path / "samples.jsonl", given)
-    (tmp_path / "run" / "evalplus").mkdir(parents=True)
-    (tmp_path / "run" / "evalplus" / "samples_eval_results.json").write_text("stale")
-    with pytest.raises(SystemExit) as ended:
-        main(["eval", "grade", "humaneval+", "--data", str(file), "--samples", str(samples),
-              "--out", str(tmp_path / "run"), "--grader", "evalplus",
-              "--evalplus-python", str(stub)])  # fmt: skip
-    assert ended.value.code == 0
-    found = json.loads((tmp_path / "run" / "report.json").read_text())
-    assert found["grader"] == "evalplus 0.3.1"
-    assert found["statuses"] == {"base": {"pass": 2, "fail": 1}, "plus": {"pass": 1, "fail": 2}}
-    assert found["pass_at_k"]["plus"]["pass@1"][0] == pytest.approx(1 / 6)
-    with pytest.raises(SystemExit) as ended:
-        main(["eval", "grade", "humaneval+", "--data", str(file), "--samples", str(samples),
-              "--out", str(tmp_path / "run"), "--grader", "evalplus",
-              "--evalplus-python", str(tmp_path / "none")])  # fmt: skip
-    assert ended.value.code == 2
 
 
 def test_the_self_test_is_kept_and_shown_in_reports(

@@ -7,8 +7,9 @@ from typing import Any
 
 from rich.console import Console
 
-from codedpo_eval.benchmarks.registry import Benchmark, Kind, Task, kind_module
-from codedpo_eval.generation import samples
+from codedpo_eval.benchmarks.registry import Benchmark, Prompt, Task, kind_module
+from codedpo_eval.generation import extraction, samples
+from codedpo_eval.generation.extraction import Extract
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Sampling
 from codedpo_plugin.run_folder.shards import Row, key_of, replacing
@@ -20,20 +21,38 @@ CACHE = "samples.sqlite"
 
 
 def generate(
-    benchmark: Benchmark, settings: Sampling, style: str, n: int, out: Path, console: Console
+    benchmark: Benchmark,
+    settings: Sampling,
+    style: str,
+    n: int,
+    out: Path,
+    console: Console,
+    extractor: str = "codedpo",
 ) -> list[Row]:
-    """Sample `n` answers to every task, and write `RUN/samples.jsonl` and `RUN/generation.json`.
+    """Sample `n` answers to every task, and write `OUT/samples.jsonl` and `OUT/generation.json`.
 
-    All answers are in `RUN/samples.sqlite` as soon as they come: a run that was stopped goes on.
-    Base models (`style: completion`) go on from the task's prompt, with the stops of the
-    benchmark's own harness; the others get its instruction (`chat`).
+    Answers are stored in `OUT/samples.sqlite` when they come, so a run that was stopped resumes.
+
+    Args:
+        benchmark: its tasks are the prompts.
+        settings: of the sampling client.
+        style: `completion`, for base models: they continue the task's prompt up to the stop strings
+            of the benchmark's own harness; or `chat`: they get its instruction.
+        n: samples of each task.
+        out: the run's folder.
+        console: shows progress.
+        extractor: one of `extraction.EXTRACTORS`.
+
+    Returns:
+        The rows of `samples.jsonl`.
 
     Raises:
-        InputError: as the sampling client says it; or several samples at temperature 0.
-        InfrastructureError: the server is dead; what it wrote is kept.
+        InputError: from the sampling client or the extractor; or several samples at temperature 0.
+        InfrastructureError: the server does not answer any more; answers so far are kept.
     """
     if n > 1 and not settings.temperature:
         raise InputError(f"--n {n}: at temperature 0 all samples are the same; set --temperature")
+    extract = extraction.extractor(extractor, benchmark)
     kind = kind_module(benchmark.kind)
     asked = {task.task_id: kind.ask(task, style) for task in benchmark.tasks}
     stops = next(iter(asked.values()))[1]
@@ -44,20 +63,22 @@ def generate(
         for request, found in sample(requests, settings, out / CACHE, watch):
             answers[request.key] = found
     rows = [
-        _row(task, number, asked[task.task_id][0], answer, kind, style)
+        _row(task, number, asked[task.task_id][0], answer, style, extract)
         for task in benchmark.tasks
         for number, answer in enumerate(answers[task.task_id])
     ]
     samples.write(out / samples.FILE, rows)
     facts = _facts(benchmark, settings, style, n, rows)
+    if extractor != "codedpo":
+        facts["extractor"] = extractor
     with replacing(out / FILE) as file:
         file.write(json.dumps(facts, indent=1).encode())
-    _tell(facts, console)
+    _report(facts, console)
     return rows
 
 
 def facts_of(run: Path) -> dict[str, Any] | None:
-    """What `generate` recorded in a run; None where its samples were brought."""
+    """What `generate` recorded in a run; None where the samples are a user's."""
     try:
         found: dict[str, Any] = json.loads((run / FILE).read_text())
     except FileNotFoundError:
@@ -65,13 +86,15 @@ def facts_of(run: Path) -> dict[str, Any] | None:
     return found
 
 
-def _row(task: Task, number: int, prompt: Any, answer: Sample, kind: Kind, style: str) -> Row:
+def _row(
+    task: Task, number: int, prompt: Prompt, answer: Sample, style: str, extract: Extract
+) -> Row:
     return {
         "task_id": task.task_id,
         "sample": number,
         "prompt": prompt,
         "response": answer.text,
-        "solution": kind.program(task, answer.text, style),
+        "solution": extract(task, prompt, answer.text, style),
         "finish_reason": answer.finish_reason,
     }
 
@@ -79,11 +102,11 @@ def _row(task: Task, number: int, prompt: Any, answer: Sample, kind: Kind, style
 def _facts(
     benchmark: Benchmark, settings: Sampling, style: str, n: int, rows: list[Row]
 ) -> dict[str, Any]:
-    """What a report says of the generation."""
-    shown = ("backend", "model", "temperature", "top_p", "max_tokens", "stop", "seed", "extra_body")
+    """What `generation.json` holds."""
+    kept = ("backend", "model", "temperature", "top_p", "max_tokens", "stop", "seed", "extra_body")
     blank = Task("", "", "f", None, benchmark.tasks[0].source)
     return {
-        **settings.model_dump(include=set(shown)),
+        **settings.model_dump(include=set(kept)),
         "style": style,
         "n": n,
         "template": key_of(kind_module(benchmark.kind).ask(blank, style)),
@@ -105,12 +128,13 @@ def _versions(*packages: str) -> dict[str, str]:
     return found
 
 
-def _tell(facts: dict[str, Any], console: Console) -> None:
-    for name, why in (
+def _report(facts: dict[str, Any], console: Console) -> None:
+    """Print how many answers were cut, without a program, or missing."""
+    for name, problem in (
         ("truncated", "were cut at --max-tokens and mostly fail for that"),
-        ("without_program", "hold no program"),
+        ("without_program", "contain no program"),
     ):
         if facts[name]:
-            console.print(f"generate: {facts[name]:,} of {facts['samples']:,} answers {why}")
+            console.print(f"generate: {facts[name]:,} of {facts['samples']:,} answers {problem}")
     if missing := facts["wanted"] - facts["samples"]:
-        console.print(f"generate: {missing:,} samples were not given; run the same command again")
+        console.print(f"generate: {missing:,} samples are missing; run the same command again")

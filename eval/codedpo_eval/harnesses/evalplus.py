@@ -9,8 +9,9 @@ import json
 import os
 import subprocess
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rich.console import Console
 
@@ -61,6 +62,19 @@ def run(
     return rows
 
 
+def sanitizer() -> Callable[[str, str | None], str]:
+    """evalplus's `sanitize`: (text, entry point) -> program. It parses texts, and runs nothing.
+
+    Raises:
+        InputError: evalplus is not installed here.
+    """
+    try:
+        from evalplus.sanitize import sanitize
+    except ImportError as error:
+        raise InputError(f"--extract evalplus: {error}; pip install 'codedpo[evalplus]'") from None
+    return cast(Callable[[str, str | None], str], sanitize)
+
+
 def _version(python: Path) -> str:
     asked = "import importlib.metadata; print(importlib.metadata.version('evalplus'))"
     try:
@@ -69,8 +83,8 @@ def _version(python: Path) -> str:
         raise InputError(f"--evalplus-python {python}: {error.strerror}") from None
     if ended.returncode:
         raise InputError(
-            f"--grader evalplus: {python} has no evalplus; pip install evalplus==0.3.1 into an "
-            "environment of its own and name its interpreter with --evalplus-python"
+            f"--grader evalplus: {python} has no evalplus; pip install 'codedpo[evalplus]', or "
+            "name the interpreter of an environment with evalplus with --evalplus-python"
         )
     return ended.stdout.strip()
 

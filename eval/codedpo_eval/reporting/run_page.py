@@ -110,6 +110,8 @@ def facts(report: Report) -> dict[str, str]:
             f"{sampled['truncated']} cut at {sampled['max_tokens']} tokens, "
             f"{sampled['without_program']} without a program"
         )
+        if "extractor" in sampled:
+            found["answers"] += f", programs extracted by {sampled['extractor']}"
     found |= {f"note {n}": text for n, text in enumerate(report["samples"]["notices"], 1)}
     if test := report.get("self_test"):
         found["self-test"] = (

@@ -10,11 +10,11 @@ from codedpo_plugin.sandbox.encoding import decode
 
 # What evalplus compares as sets (its eval/_special_oracle.py): MBPP tasks 2, 7, 111, 140, 232, 249,
 # 579 and 769; and where it looks only whether something was found.
-_AS_SETS = frozenset(
+COMPARED_AS_SETS = frozenset(
     "similar_elements find_char_long common_in_nested_lists extract_singly larg_nnum "
     "intersection_array find_dissimilar Diff".split()
 )
-_NOT_NONE = frozenset("check_str text_match_three text_starta_endb".split())
+COMPARED_AS_FOUND = frozenset("check_str text_match_three text_starta_endb".split())
 
 
 class Rule(NamedTuple):
@@ -45,9 +45,9 @@ def oracles(family: str, entry_point: str, atol: float, expected: list[str]) -> 
 def _special(family: str, entry_point: str) -> str:
     if family == "HumanEval":
         return entry_point if entry_point == "find_zero" else ""
-    if entry_point in _AS_SETS:
+    if entry_point in COMPARED_AS_SETS:
         return "set"
-    if entry_point in _NOT_NONE:
+    if entry_point in COMPARED_AS_FOUND:
         return "found"
     return entry_point if entry_point in SPECIAL else ""
 
