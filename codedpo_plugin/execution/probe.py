@@ -18,13 +18,14 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
-from codedpo_plugin.execution.execute import require, returned_text
+from codedpo_plugin.execution.judge import returned_text
 from codedpo_plugin.parsing.assertions import split_test
 from codedpo_plugin.parsing.input_mutation import mutated_calls
 from codedpo_plugin.parsing.programs import normalised
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.run_folder.shards import Row
 from codedpo_plugin.sandbox.client import Limits, Reply, Sandbox
+from codedpo_plugin.sandbox.self_check import require
 
 SCHEMA = pa.schema(
     [

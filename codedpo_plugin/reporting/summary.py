@@ -12,7 +12,7 @@ from rich.console import Console
 from codedpo_plugin import __version__
 from codedpo_plugin.dataset import export
 from codedpo_plugin.dataset.pair_statistics import PairNumbers, read_pairs
-from codedpo_plugin.execution.execute import OUTCOMES
+from codedpo_plugin.execution.outcomes import OUTCOMES
 from codedpo_plugin.machine import usable_cores
 from codedpo_plugin.ranking.pass_matrix import executed
 from codedpo_plugin.recipe import Recipe

@@ -40,3 +40,18 @@ def tried(sandbox: Sandbox) -> dict[str, str]:
         name: f"off: a solution can {', '.join(attempts)}" if attempts else "on"
         for name, attempts in opened.items()
     }
+
+
+def require(names: list[str], sandbox: Sandbox) -> None:
+    """Check that layers of the sandbox, or properties that are tried, are on.
+
+    Raises:
+        InfrastructureError: one of the recipe's `execute.require` is not.
+    """
+    states = sandbox.layers
+    if not states.keys() >= set(names):
+        states = states | tried(sandbox)
+    for name in names:
+        state = states.get(name, f"no such layer or property; there are {', '.join(states)}")
+        if state != "on":
+            raise InfrastructureError(f"execute.require: {name} is off on this machine: {state}")

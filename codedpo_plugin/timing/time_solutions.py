@@ -25,7 +25,6 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from codedpo_plugin.execution.execute import require
 from codedpo_plugin.machine import own_core
 from codedpo_plugin.parsing.programs import keeps_state
 from codedpo_plugin.ranking.credible_tests import credible_tests, ranked
@@ -33,6 +32,7 @@ from codedpo_plugin.ranking.pass_matrix import pass_flags
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.run_folder.shards import Row
 from codedpo_plugin.sandbox.client import Limits, Sandbox
+from codedpo_plugin.sandbox.self_check import require
 from codedpo_plugin.timing.inputs import enlarge, timed_calls
 from codedpo_plugin.timing.measurement import measure
 from codedpo_plugin.timing.speed_ratio import compare, log_ratio

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from codedpo_plugin.errors import InfrastructureError
-from codedpo_plugin.execution.execute import execute_problem, require
+from codedpo_plugin.execution.execute import execute_problem
 from codedpo_plugin.sandbox import self_check
 from codedpo_plugin.sandbox.client import Limits, Reply, Sandbox
 from codedpo_plugin.sandbox.encoding import decode
-from codedpo_plugin.sandbox.self_check import PROPERTIES
+from codedpo_plugin.sandbox.self_check import PROPERTIES, require
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only rlimits hold off Linux")
 
