@@ -1,10 +1,11 @@
 """codedpo: execution-verified preference data for code models.
 
-The path of the data, one module each::
+The path of the data, one package each::
 
-    candidates -> execute -> score -> timing -> pairs -> export
+    synthesis -> sampling -> execution -> ranking -> timing -> pairing -> dataset -> training
 
-Importing this package imports nothing heavy; see `codedpo_plugin.stages` for the pipeline.
+`codedpo_plugin.stages` lists the stages, `codedpo_plugin.pipeline` runs them. Importing this
+package imports nothing heavy.
 """
 
 __version__ = "0.1.0"

@@ -1,7 +1,7 @@
-"""What can go wrong, by who can mend it.
+"""Errors, by who can fix them.
 
-A solution that fails is *data*: it is recorded as an outcome and never raised. The two errors
-here are the other cases, and neither is ever recorded as a failing test.
+A solution that fails is *data*: it is recorded as an outcome and never raised. The errors here are
+the other cases, and none of them is ever recorded as a failing test.
 """
 
 import difflib
@@ -9,24 +9,24 @@ from collections.abc import Iterable
 
 
 class InputError(Exception):
-    """Something the user gave is wrong; the message names the file, line or key, and the mend."""
+    """The user's input is wrong; the message names the file, line or key, and the fix."""
 
 
 class InfrastructureError(Exception):
-    """The machine failed us (full disk, killed worker, dead sandbox); finished shards are kept."""
+    """The machine failed (full disk, killed worker, dead sandbox); finished shards are kept."""
 
 
 class StorageError(InfrastructureError):
-    """The run folder cannot be read or written: no further shard can be kept, so work stops."""
+    """The run folder cannot be read or written: no more shards can be saved, so the work stops."""
 
 
 class DamageError(InfrastructureError):
-    """A shard was damaged where it lay. It has been removed, so it is made again by the next run,
-    and what reads it is not tried again before.
+    """A shard was damaged on disk. It has been removed: the next run makes it again, and until then
+    the shards that depend on it are not retried.
     """
 
 
 def did_you_mean(word: str, valid: Iterable[str], most: int = 1) -> str:
-    """`; did you mean 'this'?` for a message on a wrong word; empty where no valid one is close."""
+    """`; did you mean 'this'?` for a message about a wrong word; empty if no valid one is close."""
     close = difflib.get_close_matches(word, list(valid), n=most)
     return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""

@@ -1,4 +1,4 @@
-"""Cores: how many there are, which machine they are in, and one for a process alone."""
+"""This machine: its processor, its cores, exclusive use of one core, and which processes live."""
 
 import contextlib
 import fcntl
@@ -12,17 +12,17 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-_LOOK = 0.2  # seconds between two tries for a core, while all are taken
+_RETRY = 0.2  # seconds between two attempts to lock a core, while all are taken
 SILENT_SECONDS = 30.0  # of waiting for a core, before a warning says why
 
 
 def usable_cores() -> int:
-    """Cores that this process may use, hyperthreads counted each."""
+    """Logical cores that this process may use."""
     return len(_allowed()) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def physical_cores() -> int:
-    """The same, hyperthreads of one core counted once: so many may measure at a time."""
+    """Physical cores that this process may use: the number of processes that may time at once."""
     if not hasattr(os, "sched_getaffinity"):
         return os.cpu_count() or 1
     return len({_siblings(core) for core in _allowed()})
@@ -30,7 +30,7 @@ def physical_cores() -> int:
 
 @functools.cache
 def machine_type() -> str:
-    """What decides how fast a program runs here, as far as the kernel says: the processor."""
+    """The processor's name and architecture, which decide how fast a program runs here."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             name, _, value = line.partition(":")
@@ -41,10 +41,10 @@ def machine_type() -> str:
 
 @contextlib.contextmanager
 def own_core() -> Iterator[int | None]:
-    """A core that no other `codedpo` of this user on this machine measures on, nor on its other
-    hyperthread; this process moves there for as long. None where cores cannot be chosen.
+    """Pin this process to a physical core (both hyperthreads) that no other `codedpo` process of
+    this user is timing on. Yields the core, or None where the system cannot pin processes.
 
-    Waits where all are taken. The lock is the kernel's: a killed process gives its core back.
+    Waits while all are taken. The lock is the kernel's: a killed process releases its core.
     """
     if not hasattr(os, "sched_getaffinity"):
         yield None
@@ -60,7 +60,7 @@ def own_core() -> Iterator[int | None]:
 
 @contextlib.contextmanager
 def _locked(cores: list[int]) -> Iterator[int]:
-    """One of the cores, whose file is locked."""
+    """Lock the file of one of the cores, waiting until one is free."""
     place = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
     folder = Path(place) / f"codedpo-cores-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -78,11 +78,11 @@ def _locked(cores: list[int]) -> Iterator[int]:
         if time.monotonic() > warn_at:
             warn_at = math.inf
             warnings.warn(
-                f"waiting: other processes of yours time solutions on all {len(cores)} cores of "
-                f"this machine; `lslocks` names them, their locks are in {folder}",
+                f"waiting: your other processes are timing solutions on all {len(cores)} cores of "
+                f"this machine; `lslocks` lists them, their locks are in {folder}",
                 stacklevel=2,
             )
-        time.sleep(_LOOK)
+        time.sleep(_RETRY)
 
 
 def _lock(file: int) -> bool:
@@ -99,7 +99,7 @@ def _allowed() -> set[int]:
 
 @functools.cache
 def _siblings(core: int) -> str:
-    """The hyperthreads of the core that this one is of, such as `0-1` or `0,32`."""
+    """The hyperthreads that share this one's physical core, such as `0-1` or `0,32`."""
     path = Path(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list")
     try:
         return path.read_text().strip() or str(core)
@@ -108,7 +108,7 @@ def _siblings(core: int) -> str:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this machine is there."""
+    """Whether a process of this machine exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

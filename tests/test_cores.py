@@ -1,4 +1,4 @@
-"""A core that is measured on is nobody else's, until its owner is done or dead."""
+"""A core locked for timing has one owner, until that process ends or is killed."""
 
 import os
 import signal
@@ -23,14 +23,14 @@ with own_core() as core:
 
 
 @pytest.fixture(autouse=True)
-def locks_of_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def private_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = os.sched_getaffinity(0)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     yield
     os.sched_setaffinity(0, before)
 
 
-def test_this_process_moves_there_and_back() -> None:
+def test_this_process_is_pinned_and_released() -> None:
     before = os.sched_getaffinity(0)
     with own_core() as core:
         assert os.sched_getaffinity(0) == {core}
@@ -39,7 +39,7 @@ def test_this_process_moves_there_and_back() -> None:
 
 
 @pytest.mark.skipif(physical_cores() < 2, reason="needs two cores")
-def test_two_owners_have_two_cores() -> None:
+def test_two_owners_get_two_cores() -> None:
     everything = os.sched_getaffinity(0)
     with own_core() as one:
         os.sched_setaffinity(0, everything)
@@ -47,9 +47,9 @@ def test_two_owners_have_two_cores() -> None:
             assert one != other
 
 
-def test_a_killed_owner_gives_its_core_back() -> None:
+def test_a_killed_owner_releases_its_core() -> None:
     core = min(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {core})  # there is no other to have
+    os.sched_setaffinity(0, {core})  # the only one
     command = [sys.executable, "-c", HOLD]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
@@ -59,12 +59,12 @@ def test_a_killed_owner_gives_its_core_back() -> None:
         assert ours == core
 
 
-def test_the_machine_has_a_name() -> None:
+def test_the_machine_type_is_known() -> None:
     assert machine_type().strip()
     assert machine_type() == machine_type()
 
 
-def test_waiting_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_wait_warns_and_names_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     core = min(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {core})
     monkeypatch.setattr(machine, "SILENT_SECONDS", 0.0)
@@ -72,5 +72,5 @@ def test_waiting_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
         assert owner.stdout is not None
         owner.stdout.readline()
         threading.Timer(0.5, owner.kill).start()
-        with pytest.warns(UserWarning, match="time solutions on all 1 cores"), own_core() as ours:
+        with pytest.warns(UserWarning, match="timing solutions on all 1 cores"), own_core() as ours:
             assert ours == core

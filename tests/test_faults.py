@@ -202,7 +202,7 @@ def test_a_disk_that_becomes_read_only(
     while remount(small_disk, "ro"):  # refused while a file is open for writing
         assert process.poll() is None
     assert not build.end(process)
-    assert "cannot be written; mend the folder's permissions" in build.messages[-1]
+    assert "cannot be written; fix the folder's permissions" in build.messages[-1]
     remount(small_disk, "rw")
     build.until_done(1)
     check(load_recipe(file), undisturbed)

@@ -16,14 +16,14 @@ from codedpo_plugin.errors import DamageError, InfrastructureError, InputError, 
 from codedpo_plugin.machine import usable_cores
 from codedpo_plugin.run_folder.progress import Progress, State
 
-_TRIES = 3  # of one shard, when the machine (not the user's input) failed
-_HOPELESS = 8  # shards that raise, and none that is made: the others are not tried
-_SHOWN = 10  # failed shards in a message
-_CELLS = 1021  # counters of problems, one for each worker
-LOOK = 0.25  # seconds between two looks at the progress
+_ATTEMPTS = 3  # at one shard, when the machine (not the user's input) failed
+_HOPELESS = 8  # shards that fail before any succeeds: the others are not attempted
+_LISTED = 10  # failed shards in a message
+_COUNTERS = 1021  # of finished problems; a worker uses the one its process id maps to
+POLL = 0.25  # seconds between two updates of the progress
 KILLED = (
-    f"its worker was killed {_TRIES} times, most likely for lack of memory; use fewer workers "
-    "(`--set workers=N`) or a lower `execute.memory_mb`"
+    f"its worker was killed {_ATTEMPTS} times, most likely because it ran out of memory; use "
+    "fewer workers (`--set workers=N`) or a lower `execute.memory_mb`"
 )
 
 Ticket = TypeVar("Ticket")
@@ -38,8 +38,8 @@ class Pool:
         self.workers = workers or usable_cores()
         self._console = console
         self._context = multiprocessing.get_context("spawn")
-        # No lock: a worker that is killed while it holds one would stop all others for good.
-        self._ticks = self._context.RawArray("q", _CELLS)
+        # No lock: a worker killed while holding it would block all others forever.
+        self._ticks = self._context.RawArray("q", _COUNTERS)
         self._executor: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
@@ -64,20 +64,20 @@ class Pool:
         state: State | None = None,
         at_once: int | None = None,
     ) -> None:
-        """Call `work(shard, tick)` for every shard. `done` of `total` problems were done before.
+        """Call `work(shard, tick)` for every shard.
 
         Args:
             work: makes one shard, and calls `tick` for each of its problems.
             shards: those to be made.
-            label: of what is shown.
-            done: problems.
-            total: problems.
-            state: told of all this.
-            at_once: shards at a time, if fewer than there are workers.
+            label: of the progress bar.
+            done: problems finished by earlier runs.
+            total: problems, those included.
+            state: records the progress for other processes.
+            at_once: shards at a time, if fewer than workers.
 
         Raises:
             InputError: as a shard raised it; finished shards are kept.
-            InfrastructureError: shards failed again and again, all others were done; or nothing
+            InfrastructureError: some shards failed repeatedly, all others were made; or nothing
                 can be written, and the work was stopped.
         """
         if not shards:
@@ -85,21 +85,21 @@ class Pool:
         with Progress(self._console, label, done, total) as progress:
             before = sum(self._ticks)
             batch = Batch[Future[None]](shards, state)
-            while batch.goes_on():
+            while batch.advance():
                 self._fill(batch, work, min(self.workers, at_once or self.workers))
-                finished, _ = wait(batch.running, LOOK, FIRST_COMPLETED)
+                finished, _ = wait(batch.running, POLL, FIRST_COMPLETED)
                 progress.update(done + sum(self._ticks) - before)
                 for future in finished:
                     died = isinstance(future.exception(), BrokenProcessPool)
-                    batch.ended(future, future.exception(), KILLED if died else None)
+                    batch.finish(future, future.exception(), KILLED if died else None)
                     if died:
                         self._executor = None
         batch.raise_failures(label)
 
     def _fill(self, batch: "Batch[Future[None]]", work: Work, at_once: int) -> None:
-        """Give the workers what is next."""
-        # When a worker dies, all that ran are suspects. Each runs alone then: if its worker dies
-        # again, it is to blame.
+        """Submit the next shards."""
+        # When a worker dies, the pool breaks and every running shard is a suspect. Each then runs
+        # alone: the one whose worker dies again is the cause.
         if batch.suspects and not batch.running:
             shard = batch.suspects.popleft()
             batch.running[self._submit(work, shard)] = shard, True
@@ -116,20 +116,20 @@ class Pool:
 
 
 class Batch(Generic[Ticket]):
-    """The shards of one call: what waits, what runs, and what became of it."""
+    """The shards of one call: waiting, running, finished and failed ones."""
 
     def __init__(self, shards: Sequence[Shard], state: State | None) -> None:
         self.waiting, self.suspects = deque(shards), deque[Shard]()
         self.running: dict[Ticket, tuple[Shard, bool]] = {}
-        """What stands for a running shard -> the shard, and whether nothing else can be to blame
-        if its worker dies."""
+        """Handle of a running shard -> (the shard, whether it is the only possible cause if its
+        worker dies)."""
         self._shards, self._made, self._state = len(shards), 0, state
-        self._tries: Counter[Shard] = Counter()
+        self._attempts: Counter[Shard] = Counter()
         self._failures: dict[Shard, str] = {}
-        self._errors: dict[Shard, str] = {}  # of the first try, too
+        self._errors: dict[Shard, str] = {}  # also of shards that will be retried
 
-    def goes_on(self) -> bool:
-        """Whether anything is left to do; tells the state file how far it is."""
+    def advance(self) -> bool:
+        """Whether there is work left; also updates the state file."""
         if self._state:
             running = sorted(shard for shard, _ in self.running.values())
             self._state.tell(now=False, running=running, failed=self._failures)
@@ -138,8 +138,8 @@ class Batch(Generic[Ticket]):
             return False
         return bool(self.waiting or self.suspects or self.running)
 
-    def ended(self, ticket: Ticket, error: BaseException | None, killed: str | None) -> None:
-        """Take note of how a shard ended; `killed` says so if its worker died.
+    def finish(self, ticket: Ticket, error: BaseException | None, killed: str | None) -> None:
+        """Record the end of a shard; `killed` is the message if its worker died, else None.
 
         Raises:
             InputError, StorageError: all other shards would fail too.
@@ -150,7 +150,7 @@ class Batch(Generic[Ticket]):
             if self._state:
                 self._state.made(shard)
         elif killed:
-            self._again(shard, self.suspects, alone, killed)
+            self._retry(shard, self.suspects, alone, killed)
         elif isinstance(error, InputError | StorageError) or not isinstance(error, Exception):
             raise error
         elif isinstance(error, DamageError):
@@ -159,29 +159,31 @@ class Batch(Generic[Ticket]):
             ours = isinstance(error, InfrastructureError) and str(error)
             why = str(error) if ours else f"{type(error).__name__}: {error}"
             self._errors[shard] = why
-            self._again(shard, self.waiting, True, why)
+            self._retry(shard, self.waiting, True, why)
 
-    def _again(self, shard: Shard, queue: deque[Shard], counts: bool, why: str) -> None:
-        """Try a shard again, unless it was tried often enough."""
-        self._tries[shard] += counts
-        if self._tries[shard] < _TRIES:
+    def _retry(self, shard: Shard, queue: deque[Shard], counts: bool, why: str) -> None:
+        """Queue a shard again, unless it has had all its attempts."""
+        self._attempts[shard] += counts
+        if self._attempts[shard] < _ATTEMPTS:
             queue.append(shard)
         else:
             self._failures[shard] = why
 
     def raise_failures(self, label: str) -> None:
-        """Report the shards that failed for good.
+        """Report the shards that failed every attempt.
 
         Raises:
             InfrastructureError: there are any.
         """
         if self._failures:
             lines = [f"  shard {shard}: {why}" for shard, why in self._failures.items()]
-            more = [f"  and {len(lines) - _SHOWN:,} more"] if len(lines) > _SHOWN else []
-            others = "the others are kept" if self._made else "none was made, the work was stopped"
+            more = [f"  and {len(lines) - _LISTED:,} more"] if len(lines) > _LISTED else []
+            others = (
+                "the others are kept" if self._made else "none was made, so the work was stopped"
+            )
             raise InfrastructureError(
                 f"{label}: {len(lines)} of {self._shards} shards failed; {others}. "
-                "Run the same command to try them again.\n" + "\n".join(lines[:_SHOWN] + more)
+                "Run the same command to try them again.\n" + "\n".join(lines[:_LISTED] + more)
             )
 
 
@@ -189,17 +191,17 @@ _worker_ticks: Any = None
 
 
 def _start_worker(ticks: Any) -> None:
-    """In a new worker: take the counters, and die with the parent, even when that is killed."""
+    """In a new worker: keep the counters, and exit with the parent, even if that is killed."""
     global _worker_ticks
     _worker_ticks = ticks
     parent = multiprocessing.parent_process()
 
-    def follow() -> None:
+    def exit_with_parent() -> None:
         if parent is not None:
             parent.join()
             os._exit(1)
 
-    threading.Thread(target=follow, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()
 
 
 def _work(work: Work, shard: Shard) -> None:
@@ -207,4 +209,4 @@ def _work(work: Work, shard: Shard) -> None:
 
 
 def _tick() -> None:
-    _worker_ticks[os.getpid() % _CELLS] += 1
+    _worker_ticks[os.getpid() % _COUNTERS] += 1

@@ -1,11 +1,11 @@
 """A pool on a Ray cluster: one Ray task for each shard.
 
 Every node needs this environment and the run folder under the same path. Ray may run a task twice,
-or go on with one that it gave up as lost: a shard's name says what is in it and it is moved into
-place whole, so its rows are there once.
+or let a task continue that it considers lost. That is harmless: a shard's content is determined by
+its name, and it is moved into place as a whole.
 
-Not datatrove's Ray executor: that one (0.10.1) forks a pool inside of each Ray actor, and waits for
-ever for a fork that is killed.
+Not datatrove's Ray executor: that one (0.10.1) forks a pool inside each Ray actor, and waits
+forever for a fork that was killed.
 """
 
 import os
@@ -16,11 +16,11 @@ from typing import Any, Self
 from rich.console import Console
 
 from codedpo_plugin.errors import InfrastructureError, InputError
-from codedpo_plugin.executors.local import LOOK, Batch, Work
+from codedpo_plugin.executors.local import POLL, Batch, Work
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.run_folder.progress import Progress, State
 
-_WORKER_MB = 256  # memory of a worker and its two sandboxes, beside what a solution may use
+_WORKER_MB = 256  # memory of a worker and its two sandboxes, besides that of a solution
 
 
 class RayPool:
@@ -68,31 +68,31 @@ class RayPool:
         state: State | None = None,
         at_once: int | None = None,
     ) -> None:
-        """As `pool.Pool.run`; `at_once` is left to the nodes: see `cores.own_core`."""
+        """As `local.Pool.run`; `at_once` is left to the nodes: see `machine.own_core`."""
         if not shards:
             return
-        # Solutions run in processes that Ray does not see: their memory is reserved here.
+        # Solutions run in processes unknown to Ray: their memory is reserved here.
         task = self._ray.remote(_make).options(num_cpus=1, memory=self._memory, max_retries=0)
         batch = Batch[Any](shards, state)
         with Progress(self._console, label, done, total) as progress:
-            while batch.goes_on():
+            while batch.advance():
                 batch.waiting += batch.suspects
                 batch.suspects.clear()
-                while batch.waiting and len(batch.running) < self._room():
+                while batch.waiting and len(batch.running) < self._capacity():
                     shard = batch.waiting.popleft()
                     batch.running[task.remote(work, shard)] = shard, True
-                finished, _ = self._ray.wait(list(batch.running), timeout=LOOK)
+                finished, _ = self._ray.wait(list(batch.running), timeout=POLL)
                 for ticket in finished:
-                    batch.ended(ticket, *self._result(ticket))
+                    batch.finish(ticket, *self._result(ticket))
                 progress.update(state.problems_done if state else done)
         batch.raise_failures(label)
 
-    def _room(self) -> int:
-        """Tasks that may be under way: some more than there are cores, so that none is idle."""
+    def _capacity(self) -> int:
+        """Tasks in flight: a few more than cores, so that none is idle."""
         return int(self._ray.cluster_resources().get("CPU", 1)) + 2
 
     def _result(self, ticket: Any) -> tuple[BaseException | None, str | None]:
-        """What a task raised, and how its worker died, if it did."""
+        """(what the task raised, how its worker died), None for what did not happen."""
         exceptions = self._ray.exceptions
         try:
             self._ray.get(ticket)

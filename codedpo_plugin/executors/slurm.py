@@ -2,8 +2,9 @@
 
     execute, probe, rank  -> time (own options: one machine type)  -> pairs, dataset, report
 
-Each job waits until the one before has ended, also where tasks of it failed: what could be made
-goes on, and the last job says what is missing. The same command submits what is left.
+Each job waits until the previous one has ended, even if some of its tasks failed: the shards that
+were made go on to the next stage, and the last job reports what is missing. The same command
+submits what is left.
 """
 
 import subprocess
@@ -33,13 +34,13 @@ class Job:
 
 
 def submit(jobs: Sequence[Job], settings: Slurm, output: Path, console: Console) -> None:
-    """Write and submit jobs, each of which waits for the one before.
+    """Write and submit jobs, each of which waits for the previous one.
 
     Raises:
         InputError: datatrove or `sbatch` is missing.
         InfrastructureError: `sbatch` refused.
     """
-    # Slurm itself writes there: it must be a disk.
+    # Slurm itself writes the logs: they need a local path.
     logs = output / "slurm" if is_local(output) else Path("slurm", output.name)
     before = None
     for job in jobs:
@@ -70,11 +71,11 @@ def _executor(job: Job, before: Any, logs: Path, settings: Slurm) -> Any:
         sbatch_args=job.options,
         srun_args={"cpus-per-task": settings.cpus},  # since Slurm 22.05 not taken from sbatch
         logging_dir=str((logs / job.name).absolute()),
-        skip_completed=False,  # the shards themselves say what is done
+        skip_completed=False,  # the shards record what is done
         depends=before,
         run_on_dependency_fail=True,
     )
-    executor.launch_merge_stats = _nothing  # these steps keep no statistics of datatrove's kind
+    executor.launch_merge_stats = _nothing  # these steps keep no datatrove statistics
     return executor
 
 

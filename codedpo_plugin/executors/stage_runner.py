@@ -1,4 +1,4 @@
-"""Runs a stage: finds the shards that are missing or out of date, and has a pool make them."""
+"""Runs a stage: finds its missing and outdated shards, and has a pool make them."""
 
 import functools
 import pkgutil
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from codedpo_plugin.recipe import Recipe
 
-_SCRATCH = 64 << 20  # bytes that must be free where solutions write
+_SCRATCH = 64 << 20  # bytes that must be free where solutions write files
 
 
 class ShardPool(Protocol):
@@ -91,7 +91,7 @@ def _missing_source(stage: Stage, recipe: "Recipe", shards: Sequence[int]) -> In
     first = next((path for path in paths if shard_key(path) is None), paths[0])
     others = f", and {len(shards) - 1:,} more like it" if len(shards) > 1 else ""
     return InputError(
-        f"{first}: is not there yet, or was damaged and is removed{others}; run the earlier stages "
+        f"{first}: does not exist yet, or was damaged and removed{others}; run the earlier stages "
         "first, or `codedpo build`"
     )
 
@@ -100,7 +100,7 @@ def make_shard(name: str, recipe: "Recipe", index: int, tick: Callable[[], None]
     """Make one shard; `tick` is called after each problem.
 
     Raises:
-        InputError: a shard that it is made from is not there.
+        InputError: a shard that it is made from is missing.
         InfrastructureError: the machine failed; nothing was written.
     """
     stage = STAGES[name]
@@ -120,7 +120,7 @@ def schema_of(stage: Stage, recipe: "Recipe") -> "pa.Schema":
 
 
 def _ticking(rows: Iterable[Row], tick: Callable[[], None]) -> Iterator[Row]:
-    """The rows; a solution whose files found no room on the disk must not be blamed for it."""
+    """The rows, counted by `tick`; stops before a full disk makes solutions fail."""
     _need_scratch()
     for row in rows:
         _need_scratch()

@@ -1,9 +1,10 @@
-"""Where files lie: on a disk, or in an object store that is named by an address (`s3://`, `gs://`,
-`hf://`, any that fsspec knows).
+"""Files on a disk, or in an object store named by an address (`s3://`, `gs://`, `hf://`, any that
+fsspec knows).
 
-A local file is written under another name and renamed: it is there whole or not at all. An object
-store's rename is a copy and a removal, and not of a piece; but an object appears when it has come
-whole. So there nothing is ever renamed: a file is made here and then sent.
+A local file is written under another name and renamed, so it exists whole or not at all. In an
+object store a rename is a copy and a removal, which is not atomic, but an upload is: an object
+appears when it is complete. So nothing is renamed there: a file is written locally and then
+uploaded.
 """
 
 import os
@@ -19,10 +20,10 @@ from codedpo_plugin.errors import InputError
 
 
 def location(value: Any) -> Path:
-    """A path, or, for an address, the object of `universal_pathlib` that acts like one.
+    """A path, or for an address the `universal_pathlib` object that acts like one.
 
     Raises:
-        InputError: what reads such addresses is not installed.
+        InputError: the package that reads such addresses is not installed.
     """
     if _is_remote(value):
         return cast(Path, value)
@@ -55,7 +56,7 @@ def _is_remote(value: Any) -> bool:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file that takes the place of `path` when the block ends well, and never otherwise.
+    """A binary file that replaces `path` if the block succeeds, and is discarded otherwise.
 
     Raises:
         OSError: it cannot be written.
@@ -64,9 +65,9 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         with tempfile.NamedTemporaryFile() as file:
             yield file
             file.flush()
-            _send(Path(file.name), path)
+            _upload(Path(file.name), path)
         return
-    # Not the process id: two machines that share the folder may have the same.
+    # Not the process id: two machines that share the folder may have the same one.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,17 +83,17 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def new_folder(folder: Path, temporary: Path) -> Iterator[Path]:
-    """A local folder to fill; when the block ends well, what is in it is what is in `folder`.
+    """A local folder to fill; if the block succeeds, it replaces `folder`.
 
-    On a disk that happens at once, where `temporary` is beside it. In an object store files are
-    sent one after another, `README.md` last, and then those that are no more are removed.
+    On a disk that is one rename, with `temporary` beside `folder`. In an object store the files are
+    uploaded one after another, `README.md` last, and then files that no longer belong are removed.
     """
     if is_local(folder):
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         try:
             yield temporary
-            _move_over(temporary, folder)
+            _replace_folder(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return
@@ -101,32 +102,32 @@ def new_folder(folder: Path, temporary: Path) -> Iterator[Path]:
         yield here
         files = [path.relative_to(here) for path in here.rglob("*") if path.is_file()]
         for file in sorted(files, key=lambda file: (file.name == "README.md", file)):
-            _send(here / file, folder.joinpath(*file.parts))
+            _upload(here / file, folder.joinpath(*file.parts))
         kept = {str(folder.joinpath(*file.parts)) for file in files}
         for path in list(folder.rglob("*")):
             if path.is_file() and str(path) not in kept:
                 path.unlink()
 
 
-def _send(file: Path, target: Path) -> None:
-    """Put a local file into an object store, of a piece."""
+def _upload(file: Path, target: Path) -> None:
+    """Upload a local file, atomically."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.fs.put_file(str(file), target.path)  # type: ignore[attr-defined]
 
 
-def _move_over(new: Path, folder: Path) -> None:
-    """Put a folder in the place of another one, which others may do at the same time."""
-    for left in range(9, -1, -1):
+def _replace_folder(new: Path, folder: Path) -> None:
+    """Replace a folder by another one, while other processes may do the same."""
+    for retries in range(9, -1, -1):
         shutil.rmtree(folder, ignore_errors=True)
         try:
             new.rename(folder)
         except OSError:
-            if not left or not folder.exists():
+            if not retries or not folder.exists():
                 raise
         else:
             return
 
 
 def storable(text: str) -> str:
-    """Text as UTF-8 can hold it: lone surrogates (legal in JSON) become question marks."""
+    """Text that UTF-8 can encode: lone surrogates (legal in JSON) become question marks."""
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,14 +1,14 @@
 """Shards: parquet files that exist whole or not at all.
 
-A shard carries, in its schema metadata, the key of what made it: a hash of its stage's settings
-and of the keys of the shards it was made from. A shard whose key is the wanted one is finished;
-any other is made again. So a changed recipe redoes just what it changes, and a killed run goes on
+A shard carries, in its schema metadata, the key of what made it: a hash of its stage's settings and
+of the keys of the shards it was made from. A shard with the expected key is finished; any other is
+made again. So a changed recipe redoes only what depends on the change, and a killed run continues
 where it was.
 
-Parquet's own checksums are of pages only: a bit flipped in the footer may give other rows, or
-another key, and nothing tells. So a shard has a seal between pages and footer, where no reader of
-parquet looks: two CRC-32, of the pages, and of all that follows them. The second tells of a footer
-read alone whether it is whole.
+Parquet's own checksums cover pages only: a bit flipped in the footer may silently give other rows
+or another key. So a shard has two CRC-32 checksums between pages and footer, where no reader of
+parquet looks: of the pages, and of everything after them. The second one verifies a footer that is
+read alone.
 """
 
 import errno
@@ -34,8 +34,8 @@ Row = dict[str, Any]
 
 _KEY = b"codedpo_key"
 _MACHINE = b"codedpo_machine"
-_FOOTER = 64 << 10  # bytes at the end of a shard that mostly hold its seal and footer
-_SEAL = 8  # bytes: two checksums
+_TAIL = 64 << 10  # bytes at the end of a shard that usually hold its checksums and footer
+_CHECKSUMS = 8  # bytes: two CRC-32
 _END = 8  # bytes that end a parquet file: the length of its footer, and b"PAR1"
 
 
@@ -46,26 +46,26 @@ def key_of(*parts: Any) -> str:
 
 
 def shard_path(run: Path, stage: str, index: int) -> Path:
-    """Where shard `index` of a stage lies: `RUN/STAGE/00042.parquet`."""
+    """Path of shard `index` of a stage: `RUN/FOLDER/00042.parquet`."""
     return run / stage / f"{index:05d}.parquet"
 
 
 def shard_key(path: Path) -> str | None:
-    """The key a shard was made with; None where there is no whole shard."""
+    """The key a shard was made with; None if there is no intact shard."""
     return _metadata(path).get(_KEY, b"").decode() or None
 
 
 def shard_machine(path: Path) -> str:
-    """The type of machine that a shard was made on."""
+    """The type of machine that made a shard."""
     return _metadata(path).get(_MACHINE, b"").decode() or "unknown"
 
 
 def _metadata(path: Path) -> dict[bytes, bytes]:
-    """What is written in the footer of a whole shard; nothing where there is none."""
+    """The schema metadata in the footer of an intact shard; empty if there is none."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _FOOTER))
+            file.seek(max(0, size - _TAIL))
             tail = file.read()
             if _pages(tail) < 0 < size - len(tail):
                 file.seek(0)
@@ -73,8 +73,8 @@ def _metadata(path: Path) -> dict[bytes, bytes]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
-        raise StorageError(f"{path}: {mend(error)}") from error
-    if not _footer_is_whole(tail):  # damaged where it lies: it must not count as there
+        raise StorageError(f"{path}: {_with_fix(error)}") from error
+    if not _footer_is_whole(tail):  # damaged on disk: it must not count as finished
         with suppress(OSError):
             path.unlink()
         return {}
@@ -82,32 +82,32 @@ def _metadata(path: Path) -> dict[bytes, bytes]:
 
 
 def write_shard(path: Path, rows: Iterable[Row], schema: pa.Schema, key: str) -> None:
-    """Write rows under a temporary name and move them into place."""
+    """Write rows as one shard, atomically."""
     about = {_KEY: key.encode(), _MACHINE: machine_type().encode()}
     table = pa.Table.from_pylist(list(rows), schema=schema.with_metadata(about))
     plain = io.BytesIO()
     pq.write_table(table, plain, compression="zstd")
     with replacing(path) as file:
-        file.writelines(_sealed(plain.getbuffer()))
+        file.writelines(_with_checksums(plain.getbuffer()))
 
 
 def read_shard(path: Path, columns: Sequence[str] | None = None) -> list[Row]:
-    """All rows of a shard, or those of its columns that are among `columns`.
+    """All rows of a shard, with all its columns or those among `columns`.
 
     Raises:
-        DamageError: the file is not as it was written; it has been removed.
+        DamageError: the file has changed since it was written; it has been removed.
         StorageError: it cannot be read.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise StorageError(f"{path}: {mend(error)}") from error
+        raise StorageError(f"{path}: {_with_fix(error)}") from error
     if not _is_whole(data):
         with suppress(OSError):
-            path.unlink()  # or it would count as finished, by its footer
+            path.unlink()  # its intact footer would make it count as finished
         raise DamageError(
-            f"{path}: was damaged on the disk (its checksum differs) and is removed; run "
-            "`codedpo build` again to make it anew"
+            f"{path}: was damaged on disk (its checksum differs) and has been removed; run "
+            "`codedpo build` again to remake it"
         )
     shard = pq.ParquetFile(io.BytesIO(data))
     names = shard.schema_arrow.names
@@ -116,9 +116,9 @@ def read_shard(path: Path, columns: Sequence[str] | None = None) -> list[Row]:
     return rows
 
 
-def _sealed(plain: memoryview) -> list[bytes | memoryview]:
-    """A parquet file in pieces, with the seal before its footer. Offsets in the footer still hold:
-    they point at pages, and those stay where they are.
+def _with_checksums(plain: memoryview) -> list[bytes | memoryview]:
+    """A parquet file in pieces, with the checksums before its footer. Offsets in the footer stay
+    valid: they point at pages, and those do not move.
     """
     start = _footer_start(plain)
     pages, rest = plain[:start], plain[start:]
@@ -127,21 +127,21 @@ def _sealed(plain: memoryview) -> list[bytes | memoryview]:
 
 
 def _is_whole(data: bytes) -> bool:
-    """Whether a shard is as it was written."""
+    """Whether a shard is unchanged since it was written."""
     pages = _pages(data)
     return _footer_is_whole(data) and _checksum(memoryview(data)[:pages]) == data[pages : pages + 4]
 
 
 def _footer_is_whole(tail: bytes) -> bool:
-    """Whether the seal in the last bytes of a shard is that of its footer."""
+    """Whether the second checksum, in the last bytes of a shard, is that of its footer."""
     pages = _pages(tail)
     end = tail[max(0, pages) :]
-    return pages >= 0 and _checksum(end[:4], end[_SEAL:]) == end[4:_SEAL]
+    return pages >= 0 and _checksum(end[:4], end[_CHECKSUMS:]) == end[4:_CHECKSUMS]
 
 
 def _pages(tail: bytes) -> int:
-    """How many of the last bytes of a shard are of its pages; negative if the seal is not there."""
-    return _footer_start(tail) - _SEAL
+    """How many of these last bytes of a shard are pages; negative if the checksums are missing."""
+    return _footer_start(tail) - _CHECKSUMS
 
 
 def _footer_start(tail: bytes | memoryview) -> int:
@@ -175,7 +175,7 @@ def read_rows(run: Path, stage: str) -> Iterator[Row]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file that takes the place of `path` when the block ends well, and never otherwise.
+    """As `files.replacing`, with errors that say what to do.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
@@ -186,11 +186,11 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Says of any failure to write in the block which file or folder it was, and the mend."""
+    """Turns a failure to write into an error that names the file or folder, and the fix."""
     try:
         yield
     except OSError as error:
-        raise StorageError(f"{path}: {mend(error)}") from error
+        raise StorageError(f"{path}: {_with_fix(error)}") from error
 
 
 def remove_leftovers(run: Path) -> None:
@@ -200,15 +200,14 @@ def remove_leftovers(run: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def mend(error: OSError) -> str:
-    """What is wrong with a file, and what to do."""
+def _with_fix(error: OSError) -> str:
+    """What is wrong with a file, and how to fix it."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
             "the disk is full; free some space and run the same command: finished shards are kept"
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "cannot be written; mend the folder's permissions or choose another `output`"
+        return "cannot be written; fix the folder's permissions or choose another `output`"
     return (
-        f"{error}; see that the disk and its mount are well, and run the same command: finished "
-        "shards are kept"
+        f"{error}; check the disk and its mount, and run the same command: finished shards are kept"
     )

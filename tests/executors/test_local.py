@@ -53,7 +53,10 @@ def test_a_full_disk_stops_the_work_at_once(tmp_path: Path) -> None:
 
 
 def test_where_all_shards_fail_not_all_are_tried(tmp_path: Path) -> None:
-    with Pool(1, QUIET) as pool, pytest.raises(InfrastructureError, match="the work was stopped"):
+    with (
+        Pool(1, QUIET) as pool,
+        pytest.raises(InfrastructureError, match="the work was stopped"),
+    ):
         pool.run(_FailAlways(tmp_path), range(99), "test", 0, 99)
     assert len(list(tmp_path.glob("tried-*"))) < 99
 

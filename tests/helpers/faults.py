@@ -19,7 +19,7 @@ DAMAGES = ("pages", "footer", "cut")
 """Ways to damage a shard."""
 
 MENDS = re.compile(
-    r"[Rr]un the same command|`codedpo build`|free some space|mend the folder's permissions"
+    r"[Rr]un the same command|`codedpo build`|free some space|fix the folder's permissions"
 )
 """What a message must name."""
 

@@ -66,7 +66,7 @@ def test_a_block_that_fails_leaves_the_object_as_it_was() -> None:
             file.write(b"new")
             raise OSError(5, "input/output error")
 
-    with pytest.raises(StorageError, match="see that the disk and its mount are well"):
+    with pytest.raises(StorageError, match="check the disk and its mount"):
         fail()
     assert path.read_bytes() == b"old"
 
