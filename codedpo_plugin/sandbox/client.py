@@ -1,4 +1,7 @@
-"""The trusted side of the sandbox: starts the zygote, sends requests, reads replies."""
+"""The trusted side of the sandbox: starts the zygote, sends requests, reads replies.
+
+`Sandbox` is the entry point; `Recovery` finds out why a cell got no reply.
+"""
 
 import contextlib
 import json
@@ -18,8 +21,8 @@ from codedpo_plugin.sandbox import protocol
 from codedpo_plugin.sandbox.zygote_handle import Died, Interpreter, Zygote
 
 _TRIES = 3  # of one cell, when the machine (not the solution) may have failed
-_PAUSE = 2.0  # seconds that a machine has to recover, so many times
-_BUDGET = 10  # CPU limits of a cell that a program may use in one request
+_PAUSE = 2.0  # seconds that the machine is given to recover, up to _TRIES times
+_BUDGET = 10  # CPU limits of one cell that a program may use in one request
 _REPLY_MARGIN = 60.0  # seconds beyond all limits after which the zygote counts as dead
 
 Cell = dict[str, Any]
@@ -36,10 +39,10 @@ class Limits:
     file_mb: int = 4
     """Size of any file it writes, in MiB."""
     max_timeouts: int = 2
-    """Time-outs of a solution after which its other cells are not run."""
+    """Time-outs of a solution after which its remaining cells are not run."""
     share: Literal["proved", "solution", "nothing"] = "proved"
-    """Cells that share a process: those proved unable to disturb each other (see `purity`), those
-    of a solution, whatever they do to each other (as other systems have it), or none."""
+    """Cells that share a process: those proved unable to affect each other (see `purity`), all
+    cells of a solution, even if they affect each other (as in other systems), or none."""
 
 
 class Reply(NamedTuple):
@@ -52,31 +55,31 @@ class Reply(NamedTuple):
     error: str | None = None
     """`Type: message` of the error, or how the process died."""
     record: dict[str, Any] | None = None
-    """What a leaf that ended well sent: `values` or `done`; untrusted."""
+    """What a worker that ended normally sent: `values`, `done` or `whole`; untrusted."""
 
 
-class _Lost(Enum):
-    """Why a request had no reply for a cell."""
+class Loss(Enum):
+    """Why there is no reply for a cell."""
 
-    KILLED = "ended from outside, as by a machine that is out of memory"
-    BROKE = "broke the process that compiles it and starts its leaf"
-    SPENT = "used up the memory of the whole sandbox (its cgroup)"
+    KILLED = "killed from outside, for example by a machine that is out of memory"
+    CRASHED = "crashed the fork server that compiles it"
+    MEMORY = "used up the memory of the whole sandbox (its cgroup)"
 
 
-_Table = list[list[Reply | None]]  # [programs][cells]
+Table = list[list[Reply | None]]  # [programs][cells]; None: there was no reply
 
 
 UNCONFINED = (
-    "the solutions that are run can reach the network, start processes and change files, as you "
-    "can: run only what you trust, or in a virtual machine."
+    "solutions run with your rights: they can use the network, start processes and change files. "
+    "Run only code that you trust, or use a virtual machine."
 )
 
 
 class Sandbox:
-    """A zygote and the pipes to it; not for use by several threads.
+    """A zygote and the pipes to it; not thread-safe.
 
     Raises:
-        InfrastructureError: it cannot be started, or fails again and again.
+        InfrastructureError: it cannot be started, or fails repeatedly.
     """
 
     def __init__(
@@ -87,8 +90,13 @@ class Sandbox:
         seed: int = 0,
         interpreter: Interpreter | None = None,
     ) -> None:
-        """`pin_to`: a core to run on; `seed`: of `random` and of hashes, in every process;
-        `interpreter`: this one, with nothing more imported, if none is given.
+        """Start it.
+
+        Args:
+            limits: defaults if not given.
+            pin_to: number of the core to run on.
+            seed: of `random` and of string hashes, in every process.
+            interpreter: runs the solutions; by default this one, with nothing else imported.
         """
         self.limits = limits or Limits()
         self._interpreter = interpreter or Interpreter()
@@ -107,7 +115,7 @@ class Sandbox:
         self.close()
 
     def run(self, program: str, cells: list[Cell]) -> list[Reply]:
-        """Run one program with each cell (see `cells.Cell`): a reply per cell, in order."""
+        """Run one program with each cell (see `cells.Cell`); a reply per cell, in order."""
         return self.run_all([program], cells)[0]
 
     def run_all(
@@ -117,14 +125,14 @@ class Sandbox:
         seconds: float | None = None,
         budget: float | None = None,
     ) -> list[list[Reply]]:
-        """Run every program with every cell; cells never see each other's effects.
+        """Run every program with every cell; no cell sees the effects of another.
 
         Args:
             programs: N sources.
             cells: M requests, see `cells.Cell`.
-            seconds: CPU limit of one cell, if another than `limits.seconds`.
-            budget: CPU seconds after which a program's other cells are not run, if other than
-                ten times `limits.seconds`.
+            seconds: CPU limit of one cell; `limits.seconds` by default.
+            budget: CPU seconds after which a program's remaining cells are not run; ten times
+                `limits.seconds` by default.
 
         Returns:
             N lists of M replies.
@@ -132,10 +140,12 @@ class Sandbox:
         limits = {"seconds": seconds or self.limits.seconds}
         limits |= {"budget": budget} if budget else {}
         table, _ = self._try(programs, cells, limits)
-        alone = _Alone(lambda program, cells: self._try([program], cells, limits, careful=True))
+        recovery = Recovery(
+            lambda program, cells: self._try([program], cells, limits, careful=True)
+        )
         for program, line in zip(programs, table, strict=True):
             missing = [cell for cell, reply in zip(cells, line, strict=True) if reply is None]
-            found = iter(alone.run(program, missing))
+            found = iter(recovery.run(program, missing))
             line[:] = [reply or next(found) for reply in line]
         return [[reply for reply in line if reply] for line in table]
 
@@ -145,32 +155,42 @@ class Sandbox:
         cells: list[Cell],
         limits: dict[str, float],
         careful: bool = False,
-    ) -> tuple[_Table, _Lost]:
-        """Send a request: what comes back, and what has become of that which does not."""
-        table: _Table = [[None] * len(cells) for _ in programs]
+    ) -> tuple[Table, Loss]:
+        """Send a request; the replies, and why some are missing (if some are)."""
+        table: Table = [[None] * len(cells) for _ in programs]
         request = {
             "programs": programs,
             "cells": cells,
             "careful": careful,
             **limits,
         }
-        times_full, lost = self.zygote.times_full(), _Lost.KILLED
+        times_full, lost = self.zygote.times_full(), Loss.KILLED
         try:
             self.zygote.send(request)
             frames = self.zygote.read(_timeout(limits["seconds"]), len(programs) * len(cells))
             for status, program, cell, number, used, text in frames:
                 table[program][cell] = _interpret(status, number, used, text)
         except Died:
-            lost = _Lost.BROKE if self.zygote.kill() else _Lost.KILLED
+            lost = Loss.CRASHED if self.zygote.kill() else Loss.KILLED
         spent = self.zygote.times_full() > times_full
         if not self.zygote.alive:
             self._restart()
-        return table, _Lost.SPENT if spent else lost
+        return table, Loss.MEMORY if spent else lost
 
     def race(
         self, solutions: list[str], calls: list[str], *, sample_seconds: float, seconds: float
     ) -> "Race":
-        """Start measuring solutions against each other on the same calls; see `clocks`."""
+        """Start measuring solutions against each other on the same calls; see `race`.
+
+        Args:
+            solutions: sources.
+            calls: expressions that call what they define.
+            sample_seconds: CPU seconds that one sample should take.
+            seconds: wall-clock limit of one sample.
+
+        Raises:
+            InfrastructureError: the sandbox died.
+        """
         request = {
             "race": solutions,
             "calls": calls,
@@ -187,7 +207,7 @@ class Sandbox:
         return Race(self, len(solutions), seconds)
 
     def _start(self) -> None:
-        """Start the zygote, or another one."""
+        """Start a zygote."""
         limits = self.limits
         settings = {
             "seconds": limits.seconds,
@@ -225,10 +245,19 @@ class Race:
         self._wall_seconds = seconds * solutions
 
     def rounds(self, count: int, running: Sequence[bool] | None = None) -> list[list[float | None]]:
-        """CPU seconds of one repetition of all calls: `count` rounds x solutions; None: broke.
+        """Measure `count` rounds.
 
-        `running`: whether each solution runs on; one that does not leaves for good, and is None
-        from there on. All run on if it is not given.
+        Args:
+            count: rounds.
+            running: for each solution, whether it is still measured; one that is not leaves the
+                race for good. All are by default.
+
+        Returns:
+            CPU seconds of one repetition of all calls, [rounds][solutions]; None for a solution
+            that failed or has left.
+
+        Raises:
+            InfrastructureError: the sandbox died.
         """
         sandbox = self._sandbox
         runs = bytes(running if running is not None else [True] * self._solutions)
@@ -243,83 +272,83 @@ class Race:
         return rounds
 
     def end(self) -> None:
-        """Stop all the leaves."""
+        """Stop all worker processes."""
         with contextlib.suppress(Died):
             self._sandbox.zygote.write(protocol.ROUNDS.pack(0))
 
 
-_HARMLESS, _HARMLESS_CELL = "def f():\n    return 1", Cell(calls=["1"])
+HARMLESS, _HARMLESS_CELL = "def f():\n    return 1", Cell(calls=["1"])
 
 
-class _Alone:
-    """Runs cells that had no reply in company: alone they can blame, and hurt, nobody else.
+class Recovery:
+    """Runs cells that got no reply again, by themselves, to find out what is to blame.
 
-    What a solution can do by itself becomes an outcome. What the machine can do too (a SIGKILL that
-    the sandbox did not send, as when memory runs out) does not: a program that is known to be
-    harmless is run. While that ends too, the machine is to blame: it has some time to recover, then
-    all stops. If not, the machine works; the cell is tried again, and is `not_run` if it happens
-    each time. So a solution that has itself killed, or needs more memory than there is, stops
-    nothing but itself.
+    What only a solution can cause becomes an outcome. What the machine can cause too (a SIGKILL
+    that the sandbox did not send, as when memory runs out) does not: a program that is known to be
+    harmless is run. If that gets no reply either, the machine is to blame: it is given some time to
+    recover, then all stops. Otherwise the machine works; the cell is tried again, and is `not_run`
+    if the same happens each time. So a solution that gets itself killed, or needs more memory than
+    there is, affects only itself.
     """
 
-    def __init__(self, run: Callable[[str, list[Cell]], tuple[_Table, _Lost]]) -> None:
-        """`run`: one program with some cells."""
+    def __init__(self, run: Callable[[str, list[Cell]], tuple[Table, Loss]]) -> None:
+        """`run` runs one program with some cells."""
         self._run = run
-        self._failures: Counter[str] = Counter()  # by program: then each cell has one try
-        self._unbearable: set[str] = set()  # programs and cells that cannot even be compiled
+        self._failures: Counter[str] = Counter()  # by program; after _TRIES, each cell has one try
+        self._fatal: set[str] = set()  # programs and cells that crash the fork server
 
     def run(self, program: str, cells: list[Cell]) -> list[Reply]:
         """A reply per cell.
 
         Raises:
-            InfrastructureError: the machine ends what is harmless, too.
+            InfrastructureError: the machine kills harmless programs too.
         """
         line: list[Reply | None] = [None] * len(cells)
-        if cells and not {program, *map(repr, cells)} & self._unbearable:
+        if cells and not {program, *map(repr, cells)} & self._fatal:
             (line,), lost = self._run(program, cells)
-            if None in line and lost is _Lost.BROKE:
-                self._find_unbearable(program, cells[line.index(None)])
+            if None in line and lost is Loss.CRASHED:
+                self._find_fatal(program, cells[line.index(None)])
         return [reply or self._one(program, cell) for reply, cell in zip(line, cells, strict=True)]
 
     def _one(self, program: str, cell: Cell) -> Reply:
-        while not self._unbearable & {program, repr(cell)}:
+        while not self._fatal & {program, repr(cell)}:
             (((reply,),), lost) = self._run(program, [cell])
             if reply:
                 return reply
             self._failures[program] += 1
             last = self._failures[program] >= _TRIES
-            if lost is _Lost.SPENT:
+            if lost is Loss.MEMORY:
                 return Reply("memory", error=lost.value)
-            if lost is _Lost.BROKE and (last or self._find_unbearable(program, cell)):
+            if lost is Loss.CRASHED and (last or self._find_fatal(program, cell)):
                 break
-            if lost is _Lost.KILLED:
+            if lost is Loss.KILLED:
                 self._wait_for_machine()
                 if last:
                     return Reply("not_run", error=f"{lost.value}, {_TRIES} times")
-        return Reply("crashed", error=_Lost.BROKE.value)
+        return Reply("crashed", error=Loss.CRASHED.value)
 
-    def _find_unbearable(self, program: str, cell: Cell) -> bool:
-        """Whether the program breaks the sandbox with a harmless cell, or the cell without it."""
+    def _find_fatal(self, program: str, cell: Cell) -> bool:
+        """Whether one of the two, with a harmless counterpart, crashes the fork server."""
         for text, with_program, with_cell in (
             (program, program, _HARMLESS_CELL),
-            (repr(cell), _HARMLESS, cell),
+            (repr(cell), HARMLESS, cell),
         ):
             ((reply,),), lost = self._run(with_program, [with_cell])
-            if reply is None and lost is _Lost.BROKE:
-                self._unbearable.add(text)
+            if reply is None and lost is Loss.CRASHED:
+                self._fatal.add(text)
                 return True
         return False
 
     def _wait_for_machine(self) -> None:
-        """Return when a harmless program is left to end by itself."""
+        """Return when a harmless program gets a reply."""
         for _ in range(_TRIES):
-            ((reply,),), _lost = self._run(_HARMLESS, [_HARMLESS_CELL])
+            ((reply,),), _lost = self._run(HARMLESS, [_HARMLESS_CELL])
             if reply:
                 return
             time.sleep(_PAUSE)
         raise InfrastructureError(
-            "this machine ends the sandbox's processes, most likely for want of memory (`dmesg` "
-            "says): use fewer `workers`, or less `execute.memory_mb`"
+            "this machine kills the processes of the sandbox, most likely because it is out of "
+            "memory (see `dmesg`): use fewer `workers`, or a lower `execute.memory_mb`"
         )
 
 
@@ -334,8 +363,8 @@ def _signal_name(number: int) -> str:
 
 
 def _interpret(status: int, number: int, seconds: float, text: bytes) -> Reply | None:
-    """Turn a reply of the row process into an outcome; the text is not trusted. None for a SIGKILL
-    that the row process did not send.
+    """The reply for a frame; its record is not trusted. None after a SIGKILL that the fork server
+    did not send.
     """
     kind = text[:1]
     if status == protocol.ENDED and number == 0 and kind == protocol.VALUES:  # nearly always
@@ -361,7 +390,7 @@ def _interpret(status: int, number: int, seconds: float, text: bytes) -> Reply |
     if kind in (protocol.DONE, protocol.FALSE):
         return Reply("ended", seconds, None, {"done": kind == protocol.DONE})
     if kind != protocol.ERROR:
-        return Reply("crashed", seconds, "sent what no test sends")
+        return Reply("crashed", seconds, "sent an invalid record")
     name, _, message = text[1:].decode("utf-8", "replace").partition("\n")
     outcome = {"AssertionError": "failed", "MemoryError": "memory"}.get(name, "error")
     return Reply(outcome, seconds, f"{name}: {message}"[:300] if message else name[:300])

@@ -96,7 +96,7 @@ def test_verdicts_are_the_same(said: tuple[dict[str, Any], str]) -> None:
 def test_what_is_missing_is_said(said: tuple[dict[str, Any], str]) -> None:
     found, tables = said
     assert found["layers"]["seccomp"] == found["layers"]["cgroup"] == "off: needs Linux"
-    assert "run only what you trust" in found["warned"][0]
+    assert "Run only code that you trust" in found["warned"][0]
     assert "WARNING" in tables
     assert "can network" in tables
 
