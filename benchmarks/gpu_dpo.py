@@ -1,17 +1,17 @@
-"""DPO on one GPU: our recipe beside TRL's defaults, and each choice between them.
+"""DPO on one GPU: our recipe against TRL's defaults, and each setting in between.
 
     python benchmarks/gpu_dpo.py --model 1.5b --length 2048            # full training
     python benchmarks/gpu_dpo.py --model 7b --length 2048 --lora
     python benchmarks/gpu_dpo.py --model tiny --length 128 --steps 3   # any CPU: does it run?
 
-Real architectures with random weights, on made-up pairs of code-like lengths: nothing is
-downloaded. Every rung trains the same pairs, in a process of its own, and goes on from the choices
-of the rung above; bfloat16 and the fused head, which TRL's defaults have, are taken away from them.
-Liger's layers are a rung where liger-kernel is installed. Printed: tokens (without padding) per
-second of training steps, the first two left out; the same with the pass of the reference before
-training shared out over two epochs; the share of the GPU's bfloat16 peak (6 FLOP per parameter and
-token of full training, 4 of LoRA, and attention; passes of the reference are not counted as work);
-peak memory; losses, whose means must agree.
+Real architectures with random weights, on synthetic pairs of code-like lengths: nothing is
+downloaded. Every configuration trains on the same pairs in a process of its own. The first has
+TRL's defaults, and each of the next adds one setting to those before it (Liger's layers only where
+liger-kernel is installed); the last two are the defaults without bfloat16 and without the fused
+head. Printed: tokens (without padding) per second of training steps, without the first two; the
+same with the reference's forward pass before training spread over two epochs; the share of the
+GPU's bfloat16 peak (6 FLOP per parameter and token in full training, 4 with LoRA, and attention;
+forward passes of the reference do not count); peak memory; losses, whose means must agree.
 """
 
 import argparse
@@ -38,10 +38,9 @@ SHAPES = {
 }
 PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # dense bfloat16, NVIDIA's data sheets
 
-# What each rung adds; the first is what `trl dpo` does unless told otherwise.
-DEFAULTS = "TRL's defaults"
-LADDER: list[tuple[str, dict[str, Any]]] = [
-    (DEFAULTS, {}),
+# What each configuration adds to the one before it.
+ADDED: list[tuple[str, dict[str, Any]]] = [
+    ("TRL's defaults", {}),
     ("reference precomputed", {"precompute_ref_log_probs": True, "precompute_ref_batch_size": 16}),
     (
         "lengths grouped",
@@ -54,18 +53,18 @@ LADDER: list[tuple[str, dict[str, Any]]] = [
     ("Liger's layers", {"use_liger_kernel": True}),
     ("no checkpointing", {"gradient_checkpointing": False}),
 ]
-# What TRL's defaults have, taken away from them.
+# The defaults without something that they include.
 WITHOUT: list[tuple[str, dict[str, Any]]] = [
     ("defaults, float32", {"bf16": False}),
     ("defaults, whole logits", {}),
 ]
-RUNGS = [name for name, _ in LADDER + WITHOUT]
+NAMES = [name for name, _ in ADDED + WITHOUT]
 WARM_UP = 2
 
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """What every rung does."""
+    """What every configuration trains on."""
 
     model: str
     length: int
@@ -76,7 +75,7 @@ class Work:
 
 
 def pairs(work: Work) -> list[dict[str, Any]]:
-    """Made-up pairs: byte tokens, log-normal lengths about a third of `length`, none above it."""
+    """Synthetic pairs: byte tokens, log-normal lengths around `length` / 3, none above `length`."""
     draw = random.Random(0)
     rows = []
     for _ in range(work.batch * work.steps):
@@ -91,7 +90,7 @@ def pairs(work: Work) -> list[dict[str, Any]]:
 
 
 def model_of(work: Work) -> Any:
-    """The architecture, float32 and random, where TRL would have it."""
+    """The architecture with random weights: float32, or bfloat16 under LoRA, as TRL loads it."""
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -109,20 +108,20 @@ def model_of(work: Work) -> Any:
     return model.to(torch.bfloat16) if work.lora else model
 
 
-def choices(rung: int) -> dict[str, Any]:
-    """Settings of a rung: its own and those above, or what is taken away from the defaults."""
-    if rung >= len(LADDER):
-        return WITHOUT[rung - len(LADDER)][1]
+def settings_of(number: int) -> dict[str, Any]:
+    """Settings of a configuration: what it and those before it add, or how the defaults change."""
+    if number >= len(ADDED):
+        return WITHOUT[number - len(ADDED)][1]
     liger = importlib.util.find_spec("liger_kernel") is not None
     chosen: dict[str, Any] = {}
-    for _, added in LADDER[: rung + 1]:
+    for _, added in ADDED[: number + 1]:
         if liger or "use_liger_kernel" not in added:
             chosen |= added
     return chosen
 
 
 def whole_logits(model: Any, outputs: tuple[str, ...] = ("log_probs",)) -> None:
-    """In place of TRL's fused head: float32 logits of all tokens, as it had them before 1.15."""
+    """Replaces TRL's fused head: float32 logits of all tokens, as TRL computed them before 1.15."""
     import torch
     from trl.trainer.utils import FusedCausalLMOutput
 
@@ -133,71 +132,93 @@ def whole_logits(model: Any, outputs: tuple[str, ...] = ("log_probs",)) -> None:
         labels = labels[:, 1:]
         mask = labels != -100
         log_probs = logits.log_softmax(-1)
-        said = log_probs.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+        chosen = log_probs.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
         with torch.no_grad():
             entropy = -(log_probs.exp() * log_probs).sum(-1)
             mean, top = logits.mean(-1), logits.argmax(-1) == labels
-        fields = {"log_probs": said, "entropy": entropy, "mean_logits": mean, "is_top1": top}
+        fields = {"log_probs": chosen, "entropy": entropy, "mean_logits": mean, "is_top1": top}
         kept = {name: fields[name].masked_fill(~mask, 0) for name in outputs}
         return FusedCausalLMOutput(**kept, label_mask=mask)
 
     model.forward = scored
 
 
-def train(work: Work, rung: int) -> dict[str, float]:
-    """Train on a rung of the ladder; figures of it."""
+class Clock:
+    """When each training step began, and when training ended, in seconds."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def tick(self) -> None:
+        """Wait for the GPU, and note the time."""
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.times.append(time.perf_counter())
+
+    def callback(self) -> Any:
+        """A callback of the trainer that ticks at the start of each step."""
+        from transformers import TrainerCallback
+
+        clock = self
+
+        class OnStep(TrainerCallback):  # type: ignore[misc]
+            def on_step_begin(self, *_: Any, **__: Any) -> None:
+                clock.tick()
+
+        return OnStep()
+
+
+def make_trainer(work: Work, number: int, folder: str, clock: Clock) -> tuple[Any, float]:
+    """TRL's trainer for a configuration, and the seconds in which it precomputed the reference."""
     import torch
     from datasets import Dataset
     from peft import LoraConfig
-    from transformers import TrainerCallback
     from trl import DPOConfig, DPOTrainer
     from trl.trainer import dpo_trainer
 
     from helpers.random_model import tiny
 
-    chosen = choices(rung)
-    precomputed = chosen.get("precompute_ref_log_probs", False)
-    if RUNGS[rung] == "defaults, whole logits":
+    chosen = settings_of(number)
+    if NAMES[number] == "defaults, whole logits":
         dpo_trainer.add_fused_lm_head = whole_logits
-    rows = Dataset.from_list(pairs(work))
+    dataset = Dataset.from_list(pairs(work))
     if "length_column_name" not in chosen:
-        rows = rows.remove_columns("length")
+        dataset = dataset.remove_columns("length")
     gpu = torch.cuda.is_available()
-    times: list[float] = []
+    settings = DPOConfig(
+        output_dir=folder, max_length=work.length, per_device_train_batch_size=work.batch,
+        max_steps=work.steps, loss_type=["sigmoid", "sft"], loss_weights=[1.0, 1.0],
+        logging_steps=1, save_strategy="no", report_to="none", use_cpu=not gpu, seed=0,
+        **({"bf16": gpu} | chosen),
+    )  # fmt: skip
+    lora = LoraConfig(r=32, lora_alpha=64, target_modules="all-linear") if work.lora else None
+    precomputes = chosen.get("precompute_ref_log_probs", False)
+    model = model_of(work)
+    reference = None if work.lora or precomputes else model_of(work)
+    started = time.perf_counter()
+    trainer = DPOTrainer(
+        model, args=settings, train_dataset=dataset, processing_class=tiny()[1],
+        peft_config=lora, callbacks=[clock.callback()], ref_model=reference,
+    )  # fmt: skip
+    return trainer, time.perf_counter() - started if precomputes else 0.0
 
-    class Clock(TrainerCallback):  # type: ignore[misc]
-        def on_step_begin(self, *_: Any, **__: Any) -> None:
-            if gpu:
-                torch.cuda.synchronize()
-            times.append(time.perf_counter())
 
+def train(work: Work, number: int) -> dict[str, float]:
+    """Train one configuration, and return its measurements."""
+    clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
-        settings = DPOConfig(
-            output_dir=folder, max_length=work.length, per_device_train_batch_size=work.batch,
-            max_steps=work.steps, loss_type=["sigmoid", "sft"], loss_weights=[1.0, 1.0],
-            logging_steps=1, save_strategy="no", report_to="none", use_cpu=not gpu, seed=0,
-            **({"bf16": gpu} | chosen),
-        )  # fmt: skip
-        lora = LoraConfig(r=32, lora_alpha=64, target_modules="all-linear") if work.lora else None
-        model = model_of(work)
-        started = time.perf_counter()  # the pass of the reference is in the trainer's making
-        trainer = DPOTrainer(
-            model, args=settings, train_dataset=rows, processing_class=tiny()[1],
-            peft_config=lora, callbacks=[Clock()],
-            ref_model=None if work.lora or precomputed else model_of(work),
-        )  # fmt: skip
-        precompute = time.perf_counter() - started
+        trainer, precompute = make_trainer(work, number, folder, clock)
         trainer.train()
-        if gpu:
-            torch.cuda.synchronize()
-        times.append(time.perf_counter())
-    return figures(work, trainer.state.log_history, times, precompute if precomputed else 0.0)
+        clock.tick()
+    return measurements(work, trainer.state.log_history, clock.times, precompute)
 
 
-def figures(
+def measurements(
     work: Work, history: list[dict[str, float]], times: list[float], before: float
 ) -> dict[str, float]:
-    """Rates after the warm-up steps, from what the trainer logged and the clock."""
+    """Rates after the warm-up steps, from the trainer's log and the times of the steps."""
     import torch
 
     logged = [entry for entry in history if "loss" in entry]
@@ -220,9 +241,9 @@ def figures(
 
 
 def flop_per_token(work: Work) -> float:
-    """Model FLOP of a trained token: 2 forward, 2 for activations' gradients, 2 for weights'."""
+    """Model FLOP of a trained token: 2 forward, 2 for gradients of activations, 2 of weights."""
     shape = SHAPES[work.model]
-    looked_up = 0 if shape.tied else shape.vocabulary * shape.hidden  # the embedding: no product
+    looked_up = 0 if shape.tied else shape.vocabulary * shape.hidden  # embeddings: no product
     # Scores and sums over a causal context: 2 x hidden x sequence a layer, three times; sequences
     # have about a third of `length`.
     attention = 3 * 2 * shape.layers * shape.hidden * work.length / 3
@@ -230,7 +251,7 @@ def flop_per_token(work: Work) -> float:
 
 
 def main() -> None:
-    """Run every rung in a process of its own and print a table."""
+    """Run every configuration in a process of its own and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", choices=SHAPES, default="1.5b")
     parser.add_argument("--length", type=int, default=2048)
@@ -238,24 +259,24 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=22)
     parser.add_argument("--lora", action="store_true")
     parser.add_argument("--attention", default="sdpa")
-    parser.add_argument("--rung", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--only", type=int, help=argparse.SUPPRESS)
     options = vars(parser.parse_args())
-    rung = options.pop("rung")
+    only = options.pop("only")
     work = Work(**options)
-    if rung is not None:
-        print(json.dumps(train(work, rung)))
+    if only is not None:
+        print(json.dumps(train(work, only)))
         return
     print(f"{_machine()}; {work}")
     base = None
-    for number, name in enumerate(RUNGS):
-        if number and number < len(LADDER) and choices(number) == choices(number - 1):
-            print(f"{name:24} left out: liger-kernel is not installed")
+    for number, name in enumerate(NAMES):
+        if 0 < number < len(ADDED) and settings_of(number) == settings_of(number - 1):
+            print(f"{name:24} skipped: liger-kernel is not installed")
             continue
-        command = [sys.executable, *sys.argv, "--rung", str(number)]
+        command = [sys.executable, *sys.argv, "--only", str(number)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            said = [line for line in done.stderr.splitlines() if "Error" in line]
-            print(f"{name:24} failed: {(said or [done.returncode])[-1]}")
+            errors = [line for line in done.stderr.splitlines() if "Error" in line]
+            print(f"{name:24} failed: {(errors or [done.returncode])[-1]}")
             continue
         found = json.loads(done.stdout.splitlines()[-1])
         base = base or found["with reference"]
