@@ -1,10 +1,10 @@
-"""Does decontamination find what was planted, and what else does it call contaminated?
+"""Recall of decontamination on planted problems, and what else it reports as contaminated.
 
     python benchmarks/decontamination.py [BENCHMARKS_FOLDER]
 
-Planted: 20 problems of HumanEval reworded by hand with solutions of our own (`reworded.py`), and
-the reference solutions of 20 others under other names, with no statement at all. Not planted: all
-of MBPP, problems and reference solutions; what is found there is listed, for a person to judge.
+Planted: 20 problems of HumanEval reworded by hand, with our own solutions (`reworded.py`), and the
+reference solutions of 20 others with renamed functions and no statement. Not planted: all of MBPP,
+problems and reference solutions; what is found there is listed for a human to judge.
 """
 
 import ast
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def renamed(folder: Path) -> list[tuple[str, str, str, str]]:
-    """(name, program, a test of its own, task) of 20 problems that were not reworded."""
+    """(name, program, one of its tests, task) of 20 problems that were not reworded."""
     taken = {one.task_id for one in REWORDED}
     found = []
     for _, row in read_file(folder / "HumanEval.jsonl.gz"):
@@ -82,7 +82,7 @@ def renamed(folder: Path) -> list[tuple[str, str, str, str]]:
 
 
 class Rename(ast.NodeTransformer):
-    """Other names for the function and its variables, and no docstring."""
+    """Renames the function and its variables, and removes the docstring."""
 
     def __init__(self, function: str) -> None:
         self.names = {function: "renamed"}

@@ -1,4 +1,4 @@
-"""Twenty problems of HumanEval in other words, by hand, each with a solution of its own."""
+"""Twenty problems of HumanEval, reworded by hand, each with its own solution."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ class Reworded(NamedTuple):
     entry_point: str
     program: str
     call: str
-    """A call as a test of its own would have it."""
+    """A call as one of its tests would make it."""
 
 
 REWORDED = [

@@ -1,12 +1,12 @@
-"""What the sampling client costs, and what it loses: against a stub server on this machine.
+"""Overhead and losses of the sampling client, against a stub server on this machine.
 
     python benchmarks/sampling.py [--requests 2000] [--rounds 5] [--kills 5]
 
-1. Requests per second at up to 64 at a time against a server that answers at once, beside a bare
-   loop over the openai client: in turn, round by round, in one process; medians and quartiles.
-2. As many requests against a server that fails by a seeded script (429, 500, 503, hangs, cut
-   bodies, pages of HTML, too few choices, none, closed connections), with the client killed by
-   SIGKILL.
+1. Requests per second, up to 64 at a time, against a server that answers immediately, compared with
+   a bare loop over the openai client: alternating in one process; medians and quartiles.
+2. The same number of requests against a server that fails by a seeded script (429, 500, 503, hangs,
+   truncated bodies, HTML pages, too few choices or none, closed connections), while the client is
+   killed by SIGKILL.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def overhead(requests: int, rounds: int) -> None:
 
 
 def bare(url: str, requests: int) -> None:
-    """A loop that keeps nothing, and where the first error ends all."""
+    """A loop that stores nothing and stops at the first error."""
 
     async def run() -> None:
         async with openai.AsyncOpenAI(base_url=url, api_key="none") as client:
@@ -124,10 +124,10 @@ def kills(requests: int, times: int) -> None:
             retries = base.execute("SELECT total(retries) FROM requests").fetchone()[0]
     print(
         f"{requests:,} wanted, {times} kills, {time.perf_counter() - started:.0f} s: "
-        f"{len(kept):,} kept, {len(kept) - len(set(kept))} of them twice; "
-        f"{retries:,.0f} requests sent again for a fault; "
+        f"{len(kept):,} kept, {len(kept) - len(set(kept))} duplicates; "
+        f"{retries:,.0f} requests retried after a fault; "
         f"{len(set(sent) - set(kept))} sent by the server and not kept "
-        "(on their way at a kill, 8 at most each time)"
+        "(in flight at a kill, at most 8 each time)"
     )
 
 

@@ -1,11 +1,11 @@
-"""Exercises for a tiny model to learn by heart: what it is to write at each step of a build."""
+"""Exercises for a tiny model to memorise: its output at each step of a build."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """What a model writes on one seed."""
+    """What a model writes for one seed."""
 
     concepts: str
     text: str

@@ -1,4 +1,4 @@
-"""Sample from a server into a cache, to be killed: ADDRESS CACHE PROMPTS."""
+"""Sample from a server into a cache, as a process to kill: ADDRESS CACHE PROMPTS."""
 
 import sys
 from pathlib import Path

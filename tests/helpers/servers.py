@@ -13,7 +13,7 @@ from helpers.stub_server import Stub
 
 @contextlib.contextmanager
 def serving(stub: Stub) -> Iterator[str]:
-    """Serve while the block runs; yields the address, which is `stub.url` too."""
+    """Serve while the block runs; yields the address, which is also `stub.url`."""
     ready, over = threading.Event(), asyncio.Event()
     loops = []
 
@@ -35,21 +35,21 @@ def serving(stub: Stub) -> Iterator[str]:
 
 
 class Writer(Stub):
-    """Answers with one of the completions that it was given for a prompt."""
+    """Answers with one of the completions that it knows for a prompt."""
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
         super().__init__()
         self.known = defaultdict(list)
-        for asked, said in pairs:
-            self.known[asked].append(said)
+        for prompt, completion in pairs:
+            self.known[prompt].append(completion)
         self.pick = random.Random(0)
 
     def reply(self, request: dict[str, Any], count: int) -> dict[str, Any]:
         answer = super().reply(request, count)
-        asked = request.get("prompt") or request["messages"][-1]["content"]
-        said = self.known[asked] or ["I do not know."]
+        prompt = request.get("prompt") or request["messages"][-1]["content"]
+        completions = self.known[prompt] or ["I do not know."]
         for number, choice in enumerate(answer["choices"]):
-            text = said[number % len(said)]
+            text = completions[number % len(completions)]
             if "text" in choice:
                 choice["text"] = text
             else:

@@ -1,9 +1,8 @@
-"""A server of the OpenAI protocol that writes no text of worth, and fails by a seeded script.
+"""A server of the OpenAI protocol that sends meaningless texts, and fails by a seeded script.
 
-    python tests/stub_server.py [--seed N --faults 0.2] [--delay SECONDS] [--log FILE]
+    python tests/helpers/stub_server.py [--seed N --faults 0.2] [--delay SECONDS] [--log FILE]
 
-Prints its port. Every sample it sends is unlike all others; the log has a line for each that was
-sent whole.
+Prints its port. Every sample it sends is unique; the log has a line for each one sent completely.
 """
 
 import argparse
@@ -17,7 +16,7 @@ FAULTS = ("429", "500", "503", "hang", "cut", "fewer", "empty", "html", "closed"
 
 
 class Stub:
-    """What a test may set: how it fails, what it answers."""
+    """Its attributes set how it fails and what it answers."""
 
     def __init__(
         self, seed: int = 0, faults: float = 0.0, delay: float = 0.0, log: str = ""
@@ -91,8 +90,8 @@ class Stub:
             data = json.dumps(self.reply(request, 1)).encode()
             await self.send_raw(writer, 200, data[: len(data) // 2])
         else:
-            asked = 1 if self.ignore_n else request.get("n") or 1
-            count = max(1, asked // 2) if fault == "fewer" else asked
+            wanted = 1 if self.ignore_n else request.get("n") or 1
+            count = max(1, wanted // 2) if fault == "fewer" else wanted
             reply = self.reply(request, count)
             await self.send(writer, 200, reply)
             if self.log:
@@ -108,12 +107,12 @@ class Stub:
         for index in range(count):
             self.served += 1
             text = f"{prompt} #{0 if self.same else self.served}"
-            said = (
+            content = (
                 {"text": text}
                 if "prompt" in request
                 else {"message": {"role": "assistant", "content": text}}
             )
-            choices.append({"index": index, "finish_reason": "stop", **said})
+            choices.append({"index": index, "finish_reason": "stop", **content})
         usage = {
             "prompt_tokens": 10,
             "completion_tokens": 5 * count,

@@ -1,4 +1,4 @@
-"""A model of a few hundred thousand parameters that learns prompts and completions by heart."""
+"""A model of a few hundred thousand parameters that memorises prompts and completions."""
 
 import random
 from pathlib import Path
@@ -14,7 +14,7 @@ SPECIAL = ["<|end|>", "<|pad|>", "<|user|>", "<|assistant|>"]
 def train(
     folder: Path, pairs: list[tuple[str, str]], *, steps: int = 300, width: int = 96, seed: int = 0
 ) -> Path:
-    """Train on (prompt, completion) texts in chat form, and save as any model is saved.
+    """Train on (prompt, completion) texts in chat format, and save in the standard format.
 
     Where a prompt has several completions, the model learns to write each of them.
     """
@@ -22,7 +22,7 @@ def train(
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)
-    torch.set_num_threads(1)  # more would only fight for the cores
+    torch.set_num_threads(1)  # more would only compete for the cores
     chance = random.Random(seed)
     tokenizer = make_tokenizer([text for pair in pairs for text in pair])
     rows = [encode(prompt, completion, tokenizer) for prompt, completion in pairs]
@@ -37,7 +37,9 @@ def train(
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
     for _ in range(steps):
-        start = chance.randrange(-4, len(rows) - 4)  # neighbours are of like length: little padding
+        start = chance.randrange(
+            -4, len(rows) - 4
+        )  # neighbours have similar length: little padding
         batch = rows[max(0, start) : start + 8]
         loss = model(**collate(batch, tokenizer.pad_token_id)).loss
         loss.backward()
@@ -72,13 +74,13 @@ def make_tokenizer(texts: list[str]) -> Any:
 
 
 def encode(prompt: str, completion: str, tokenizer: Any) -> tuple[list[int], list[int]]:
-    """(tokens, labels): only the completion is learnt."""
+    """(tokens, labels): only the completion counts in the loss."""
     text = tokenizer.apply_chat_template(
         [{"role": "user", "content": prompt}], add_generation_prompt=True, tokenize=False
     )
-    asked = tokenizer(text, add_special_tokens=False)["input_ids"]
-    said = tokenizer(completion, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
-    return asked + said, [-100] * len(asked) + said
+    context = tokenizer(text, add_special_tokens=False)["input_ids"]
+    target = tokenizer(completion, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
+    return context + target, [-100] * len(context) + target
 
 
 def collate(batch: list[tuple[list[int], list[int]]], pad: int) -> dict[str, Any]:

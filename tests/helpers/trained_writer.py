@@ -1,4 +1,4 @@
-"""A tiny model that writes concepts, problems, solutions and tests, as the shipped prompts ask."""
+"""A tiny model that answers the shipped prompts for concepts, problems, solutions and tests."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from helpers.trained_model import train
 
 
 def lessons(seeds: list[Row]) -> list[tuple[str, str]]:
-    """(prompt, completion) for every step from these seeds, one exercise for each."""
+    """(prompt, completion) for every step from these seeds, with one exercise per seed."""
     concepts, problem, solution, test, inputs = (
         prompts.load(f"{name}-v1", "code", "concepts", "prompt")
         for name in ("concepts", "problem", "solution", "test", "inputs")
@@ -26,7 +26,7 @@ def lessons(seeds: list[Row]) -> list[tuple[str, str]]:
         pairs.append((test.fill(**row), fenced("\n".join(exercise.tests))))
         calls = [one.removeprefix("assert ").partition(" == ")[0] for one in exercise.tests]
         pairs.append((inputs.fill(**row), fenced("\n".join(calls))))
-    return [(asked.strip(), said) for asked, said in pairs]
+    return [(prompt.strip(), completion) for prompt, completion in pairs]
 
 
 def make(folder: Path, seeds: list[Row]) -> Path:

@@ -45,11 +45,11 @@ def test_keeps_whole_what_cannot_be_split_safely(source: str) -> None:
     assert not split_test(source, "f").judged_outside
 
 
-def test_modules_a_claim_needs_are_named() -> None:
+def test_modules_that_an_assertion_needs_are_named() -> None:
     assert split_test("assert math.isclose(f(1), 2)", "f").names == ("math",)
 
 
-def test_simple_claims_are_judged_at_once() -> None:
+def test_simple_assertions_are_judged_without_a_process() -> None:
     assert judge_here(split_test("assert f() == {1: (2,)}", "f"), encode({1: (2,)})) is True
     assert judge_here(split_test("assert (1, 2) == f()", "f"), encode([1, 2])) is False
     assert judge_here(split_test("assert f() is None", "f"), encode(None)) is True
@@ -61,7 +61,7 @@ def test_simple_claims_are_judged_at_once() -> None:
     assert judge_here(split_test("assert f() is f(1)", "f"), encode(1)) is None
 
 
-def test_names_that_only_the_solution_could_have_are_told() -> None:
+def test_names_that_only_the_solution_could_define_are_foreign() -> None:
     assert split_test("assert ____ == f(1)", "f").foreign == ("____",)
     assert split_test("assert ____", "f").foreign == ("____",)
     assert split_test("assert f(1) == 2 or ____", "f").foreign == ()

@@ -1,4 +1,4 @@
-"""Code out of chat text: what people see models write."""
+"""Code in responses, in the forms that models write."""
 
 import pytest
 

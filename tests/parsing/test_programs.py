@@ -1,4 +1,4 @@
-"""What is said of a program without running it."""
+"""Static properties of programs."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def test_layout_comments_and_docstrings_do_not_matter() -> None:
     assert normalised(one) != normalised("def f(x):\n    return x + 2")
 
 
-def test_text_that_is_no_python_is_compared_by_words() -> None:
+def test_text_that_is_not_python_is_compared_by_words() -> None:
     assert normalised("def f(:  \n x") == normalised("def f(: x")
 
 
@@ -27,7 +27,7 @@ def test_text_that_is_no_python_is_compared_by_words() -> None:
         "cache = {}\ndef f(n):\n    return cache.setdefault(n, n)",
     ],
 )
-def test_state_that_outlives_a_call_is_seen(source: str) -> None:
+def test_state_that_outlives_a_call_is_detected(source: str) -> None:
     assert keeps_state(source)
 
 
@@ -41,7 +41,7 @@ def test_state_that_outlives_a_call_is_seen(source: str) -> None:
         "def f(n, memo=None):\n    memo = memo or {}\n    memo[n] = 1\n    return n",
     ],
 )
-def test_state_of_one_call_is_not(source: str) -> None:
+def test_state_of_a_single_call_is_allowed(source: str) -> None:
     assert not keeps_state(source)
 
 
@@ -56,5 +56,5 @@ def test_state_of_one_call_is_not(source: str) -> None:
         ("def f(:", False),
     ],
 )
-def test_programs_that_may_vary_are_seen(source: str, varies: bool) -> None:
+def test_programs_that_may_vary_are_detected(source: str, varies: bool) -> None:
     assert may_vary(source) is varies

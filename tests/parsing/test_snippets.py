@@ -32,6 +32,6 @@ def test_every_test_is_a_snippet_of_its_own(text: str, tests: list[str]) -> None
     assert snippets_of(text, "f") == tests
 
 
-def test_calls_are_taken_without_what_the_model_expects() -> None:
+def test_calls_are_extracted_without_expected_values() -> None:
     text = "```python\nf(1)\nprint(f([1, 2]))\nassert f('a') == 3\nf(x)\nf(1)\n```"
     assert calls_of(text, "f") == ["f(1)", "f([1, 2])", "f('a')"]

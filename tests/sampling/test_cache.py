@@ -12,7 +12,7 @@ from helpers.sampling import collect, requests, settings
 from helpers.stub_server import Stub
 
 
-def test_what_is_in_the_cache_is_not_asked_for_again(stub: Stub, tmp_path: Path) -> None:
+def test_cached_samples_are_not_requested_again(stub: Stub, tmp_path: Path) -> None:
     cache = tmp_path / "c.sqlite"
     first, _ = collect(requests(5, n=3), settings(stub), cache)
     more, usage = collect(requests(5, n=5), settings(stub), cache)
@@ -31,7 +31,7 @@ def test_another_temperature_is_another_request(stub: Stub, tmp_path: Path) -> N
     assert [request["temperature"] for request in stub.requests] == [0.8, 0.0]
 
 
-def test_two_writers_and_a_damaged_cache_are_told(stub: Stub, tmp_path: Path) -> None:
+def test_two_writers_and_a_damaged_cache_are_errors(stub: Stub, tmp_path: Path) -> None:
     with Cache(tmp_path / "c"), pytest.raises(InputError, match="another process is sampling"):
         collect(requests(1), settings(stub), tmp_path / "c")
     (tmp_path / "d").write_bytes(b"no database at all, but long enough to be read" * 100)

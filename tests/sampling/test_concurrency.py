@@ -20,7 +20,7 @@ def simulated(capacity: int, most: int, replies: int, limit: int = 0) -> list[in
     return seen
 
 
-def test_concurrency_saturates_a_large_server_and_spares_a_small_one() -> None:
+def test_the_limit_saturates_a_large_server_and_spares_a_small_one() -> None:
     assert simulated(capacity=1000, most=256, replies=3000)[-1] == 256
     assert max(simulated(capacity=4, most=256, replies=500)) <= 8
     refusing = simulated(capacity=1000, most=256, replies=5000, limit=40)

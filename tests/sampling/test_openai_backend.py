@@ -31,7 +31,7 @@ def test_plain_text_is_continued(stub: Stub, tmp_path: Path) -> None:
     assert stub.requests[0]["prompt"] == "def f("
 
 
-def test_every_fault_is_overcome(stub: Stub, tmp_path: Path) -> None:
+def test_every_kind_of_fault_is_retried(stub: Stub, tmp_path: Path) -> None:
     stub.faults, stub.chance = 0.4, random.Random(3)
     how = settings(stub, timeout=0.3, retries=20, max_concurrency=16)
     found, usage = collect(requests(40, n=5), how, tmp_path / "c")
@@ -50,7 +50,7 @@ def test_every_fault_is_overcome(stub: Stub, tmp_path: Path) -> None:
     assert set(usage.retries) == kinds
 
 
-def test_a_server_that_ignores_n_is_asked_singly(stub: Stub, tmp_path: Path) -> None:
+def test_a_server_that_ignores_n_gets_single_sample_calls(stub: Stub, tmp_path: Path) -> None:
     stub.ignore_n = True
     found, usage = collect(requests(6, n=4), settings(stub), tmp_path / "c")
     assert {len(texts) for texts in found.values()} == {4}
@@ -58,7 +58,7 @@ def test_a_server_that_ignores_n_is_asked_singly(stub: Stub, tmp_path: Path) -> 
     assert any("ignores `n`" in notice for notice in usage.notices)
 
 
-def test_samples_that_are_all_the_same_are_told(stub: Stub, tmp_path: Path) -> None:
+def test_identical_samples_are_reported(stub: Stub, tmp_path: Path) -> None:
     stub.same = True
     _, usage = collect(requests(4), settings(stub), tmp_path / "c")
     assert any("ignore `temperature`" in notice for notice in usage.notices)
@@ -66,7 +66,7 @@ def test_samples_that_are_all_the_same_are_told(stub: Stub, tmp_path: Path) -> N
     assert usage.notices == []
 
 
-def test_the_budget_is_never_exceeded_and_what_there_is_can_be_used(
+def test_the_budget_is_never_exceeded_and_received_samples_are_usable(
     stub: Stub, tmp_path: Path
 ) -> None:
     prices = Prices(prompt=1.0, completion=100.0)
@@ -99,7 +99,7 @@ def test_a_server_that_dies_loses_nothing(stub: Stub, tmp_path: Path) -> None:
     assert stub.served == 30
 
 
-def test_one_prompt_that_the_server_cannot_bear_costs_no_other(stub: Stub, tmp_path: Path) -> None:
+def test_a_prompt_that_crashes_the_server_costs_no_other(stub: Stub, tmp_path: Path) -> None:
     poison = Request("bad", "solutions", [{"role": "user", "content": "poison"}], 1)
     answer = stub.fail
 
@@ -125,7 +125,7 @@ def test_one_prompt_that_the_server_cannot_bear_costs_no_other(stub: Stub, tmp_p
         ("cut", InfrastructureError, "truncated or malformed reply"),
     ],
 )
-def test_what_is_no_such_server_is_named(
+def test_a_server_of_another_protocol_is_an_error(
     stub: Stub, tmp_path: Path, kind: str, error: type[Exception], message: str
 ) -> None:
     stub.faults, stub.kinds = 1.0, [kind]
@@ -133,12 +133,14 @@ def test_what_is_no_such_server_is_named(
         collect(requests(2), settings(stub, retries=0), tmp_path / "c")
 
 
-def test_a_model_that_the_server_has_not(stub: Stub, tmp_path: Path) -> None:
+def test_an_unknown_model_is_an_error_that_lists_those_there_are(
+    stub: Stub, tmp_path: Path
+) -> None:
     with pytest.raises(InputError, match=r"no model gpt; `model` is 'gpt', the server has stub"):
         collect(requests(2), settings(stub, model="gpt"), tmp_path / "c")
 
 
-def test_what_a_server_does_not_take_is_put_in_another_way(stub: Stub, tmp_path: Path) -> None:
+def test_calls_adapt_to_parameters_that_a_server_rejects(stub: Stub, tmp_path: Path) -> None:
     def refuse(request: dict[str, Any]) -> tuple[int, str] | None:
         if "max_tokens" in request:
             return 400, "Unsupported parameter: use 'max_completion_tokens' instead."
@@ -150,7 +152,7 @@ def test_what_a_server_does_not_take_is_put_in_another_way(stub: Stub, tmp_path:
     assert not usage.failed
 
 
-def test_a_prompt_that_is_refused_is_given_up_and_a_recipe_that_is_refused_ends(
+def test_a_refused_prompt_is_given_up_and_a_refused_recipe_is_an_error(
     stub: Stub, tmp_path: Path
 ) -> None:
     stub.refuse = lambda request: (400, "too long") if "p1" in str(request["messages"]) else None
@@ -168,7 +170,7 @@ def test_a_prompt_that_is_refused_is_given_up_and_a_recipe_that_is_refused_ends(
         collect(requests(5), settings(stub), tmp_path / "d")
 
 
-def test_a_key_that_is_missing_or_there(
+def test_the_key_is_required_sent_and_never_shown(
     stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     how = settings(stub, api_key_env="SOME_KEY")
@@ -184,7 +186,7 @@ def test_a_key_that_is_missing_or_there(
         collect(requests(1), how, tmp_path / "d")
 
 
-def test_killed_five_times_it_loses_and_repeats_nothing(tmp_path: Path) -> None:
+def test_five_kills_lose_and_repeat_nothing(tmp_path: Path) -> None:
     log, cache, total = tmp_path / "log", tmp_path / "c.sqlite", 150
     stub = subprocess.Popen(
         [sys.executable, str(HELPERS / "stub_server.py"), "--log", str(log), "--delay", "0.02", "--faults", "0.1"],

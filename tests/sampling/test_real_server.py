@@ -1,6 +1,6 @@
-"""The whole way with nothing mocked: `transformers serve`, and a tiny model trained from scratch.
+"""End to end with nothing mocked: `transformers serve`, and a tiny model trained from scratch.
 
-Takes some minutes, most of them to train: `make test-server`.
+Takes some minutes, mostly for training: `make test-server`.
 """
 
 import json
@@ -106,13 +106,13 @@ def test_from_sources_to_a_dataset_that_loads(tmp_path: Path, model: Path, url: 
     assert len(data) > 0
     assert any(row["pairs"] for row in read_rows(folder, "pairs"))
 
-    # A second round: only what is missing is asked for.
+    # A second round: only missing samples are requested.
     before, first = paid(folder), next(iter(read_rows(folder, "candidates")))["task_id"]
     more = [{"task_id": first, "solutions": 9, "tests": 3}]
     build(f"generate.more={write_jsonl(tmp_path / 'more.jsonl', more)}")
     assert paid(folder) == before + 3 + 1
 
-    # Tests as inputs only: the solutions that there are say what the calls return.
+    # Tests as inputs only: the existing solutions decide the expected values.
     before = paid(folder)
     build("generate.tests.outputs=vote")
     assert paid(folder) == before + 2 * int((manifests.of(folder, PROBLEMS) or {})["kept"])
@@ -122,7 +122,7 @@ def test_from_sources_to_a_dataset_that_loads(tmp_path: Path, model: Path, url: 
 
 
 def paid(folder: Path) -> int:
-    """Samples that the server was asked for, in all."""
+    """Samples requested from the server, in all."""
     with Cache(folder / CACHE, read_only=True) as cache:
         return sum(one["samples"] for one in cache.totals())
 

@@ -1,4 +1,4 @@
-"""Sampling in process, with a tiny random model: batches change nothing, and runs are repeatable."""
+"""Sampling in process with a tiny random model: batching changes nothing, and runs repeat."""
 
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ def test_samples_differ_but_runs_do_not_and_more_are_new(model: Path, tmp_path: 
     assert {len(some) for some in collect(model, tmp_path / "d", n=5, batch=2).values()} == {5}
 
 
-def test_texts_end_at_their_end_and_at_stop_texts(model: Path, tmp_path: Path) -> None:
+def test_samples_end_at_the_end_token_and_at_stop_strings(model: Path, tmp_path: Path) -> None:
     some = [
         one
         for line in collect(model, tmp_path / "a", n=40, temperature=2.0).values()
@@ -81,7 +81,7 @@ def test_texts_end_at_their_end_and_at_stop_texts(model: Path, tmp_path: Path) -
     assert not any(stop in one.text for one in cut)
 
 
-def test_a_prompt_without_room_costs_no_other(model: Path, tmp_path: Path) -> None:
+def test_a_prompt_that_fills_the_context_costs_no_other(model: Path, tmp_path: Path) -> None:
     found: list[Usage] = []
     how = Sampling(backend="transformers", model=str(model), max_tokens=200)
     requests = [
@@ -111,7 +111,7 @@ def test_chat_needs_a_template_and_a_model_has_to_be_there(model: Path, tmp_path
         )
 
 
-def test_a_model_trained_again_in_its_folder_is_another(model: Path, tmp_path: Path) -> None:
+def test_a_model_retrained_in_its_folder_is_another_model(model: Path, tmp_path: Path) -> None:
     how = Sampling(backend="transformers", model=str(model))
     before = Request("a", "x", "x", 1).fingerprint(how)
     (model / "config.json").touch()

@@ -10,7 +10,7 @@ from helpers.benchmark_rows import HUMANEVAL, LIVE, MBPP
 from helpers.candidates import write_jsonl
 
 
-def test_benchmarks_in_their_own_forms(tmp_path: Path) -> None:
+def test_benchmarks_in_their_own_formats(tmp_path: Path) -> None:
     file = write_jsonl(tmp_path / "some.jsonl", [HUMANEVAL, MBPP, LIVE, {"prompt": "Words alone."}])
     first, second, third, fourth = benchmark_problems.load(str(file))
     assert (first.entry_point, first.tests[0], len(first.tests)) == (

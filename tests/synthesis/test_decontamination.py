@@ -30,7 +30,7 @@ def test_a_solution_of_a_benchmark_is_found_under_any_name(tmp_path: Path) -> No
         assert solved(vowels, test="assert total('a') == 1") == "901"
 
 
-def test_few_tests_are_too_little_where_the_benchmark_has_a_solution(tmp_path: Path) -> None:
+def test_few_tests_are_not_enough_if_the_benchmark_has_a_reference(tmp_path: Path) -> None:
     length = {
         "task_id": "HumanEval/901",
         "prompt": 'def strlen(s: str) -> int:\n    """How long is it?"""\n',
@@ -86,7 +86,7 @@ def test_livecodebench_on_standard_input_and_ds1000_are_compared_by_words(tmp_pa
     assert found["problem"] == "1"
 
 
-def test_what_many_problems_say_is_no_overlap() -> None:
+def test_common_phrases_are_no_overlap() -> None:
     common = "Write a Python function that takes a list of numbers and returns"
     known = [
         benchmark_problems.Problem("b", str(n), f"{common} value {n} of something else")

@@ -1,4 +1,4 @@
-"""From source code to the dataset: every stage, with a server that knows the exercises by heart."""
+"""From source code to candidates, and to the dataset, with a server that knows the exercises."""
 
 import json
 from collections.abc import Iterator
@@ -65,14 +65,14 @@ def test_a_folder_and_an_endpoint_are_enough(tmp_path: Path, server: Writer) -> 
     report = json.loads((recipe.output / "report.json").read_text())
     assert report["first_half"]["seeds"]["kept"] == len(EXERCISES)
     assert report["first_half"]["seeds"]["dropped"]["no docstring"] > 0
-    asked = server.served
+    served = server.served
     pipeline.build(recipe, (1, 1), QUIET)
-    assert server.served == asked
+    assert server.served == served
 
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    """A user's own problems: those of the exercises."""
+    """A user's own problems: the exercises."""
     rows = [
         {"task_id": exercise.signature[4:].partition("(")[0], "prompt": exercise.problem()}
         for exercise in EXERCISES
@@ -90,12 +90,12 @@ def test_more_samples_for_some_problems_keep_those_that_were_paid_for(
 ) -> None:
     recipe = recipe_on(tmp_path, server, seeds=None, problems=str(own))
     before = generated(recipe)
-    asked = server.served
+    served = server.served
     more = write_jsonl(tmp_path / "more.jsonl", [{"task_id": "sign", "solutions": 9, "tests": 3}])
     again = generated(
         recipe_on(tmp_path, server, f"generate.more={more}", seeds=None, problems=str(own))
     )
-    assert server.served - asked == 3 + 1
+    assert server.served - served == 3 + 1
     assert {name for name, row in again.items() if row != before[name]} == {"sign"}
     assert again["sign"]["solutions"][:6] == before["sign"]["solutions"]
     assert len(again["sign"]["solutions"]) == len(again["sign"]["responses"]) == 9
@@ -111,10 +111,10 @@ def test_expected_values_by_vote(tmp_path: Path, own: Path) -> None:
     pairs = []
     for exercise in EXERCISES[:2]:
         name = exercise.signature[4:].partition("(")[0]
-        asked = {"prompt": exercise.problem(), "entry_point": name}
-        pairs += [(solve.fill(**asked).strip(), fenced(code)) for code in exercise.solutions]
+        values = {"prompt": exercise.problem(), "entry_point": name}
+        pairs += [(solve.fill(**values).strip(), fenced(code)) for code in exercise.solutions]
         calls = [test[7:].partition(" ==")[0] for test in exercise.tests]
-        pairs.append((inputs.fill(**asked).strip(), fenced("\n".join(calls))))
+        pairs.append((inputs.fill(**values).strip(), fenced("\n".join(calls))))
     writer = Writer(pairs)
     with serving(writer):
         recipe = recipe_on(
@@ -126,15 +126,15 @@ def test_expected_values_by_vote(tmp_path: Path, own: Path) -> None:
     assert rows["sign"]["tests"] == ["assert sign(5) == 1", "assert sign(-5) == -1"]
 
 
-def test_a_base_model_goes_on_from_the_prompt(tmp_path: Path, own: Path) -> None:
+def test_a_base_model_continues_the_prompt(tmp_path: Path, own: Path) -> None:
     solve, test = (prompts.load(f"{name}-base-v1", "prompt") for name in ("solution", "test"))
     pairs = []
     for exercise in EXERCISES:
         name = exercise.signature[4:].partition("(")[0]
-        asked = {"prompt": exercise.problem(), "entry_point": name}
-        pairs += [(solve.fill(**asked), f"{code}\n```\nMore words") for code in exercise.solutions]
+        values = {"prompt": exercise.problem(), "entry_point": name}
+        pairs += [(solve.fill(**values), f"{code}\n```\nMore words") for code in exercise.solutions]
         pairs.append(
-            (test.fill(**asked), "\n".join(exercise.tests).removeprefix(f"assert {name}("))
+            (test.fill(**values), "\n".join(exercise.tests).removeprefix(f"assert {name}("))
         )
     writer = Writer(pairs)
     with serving(writer):
@@ -148,7 +148,7 @@ def test_a_base_model_goes_on_from_the_prompt(tmp_path: Path, own: Path) -> None
     assert writer.requests[0]["stop"] == ["\n```"]
 
 
-def test_contaminated_and_empty_problems_are_dropped_with_the_pair(
+def test_contaminated_and_empty_problems_are_dropped_and_listed(
     tmp_path: Path, server: Writer, own: Path
 ) -> None:
     tests = ["assert palin('abcba')", "assert not palin('ab')", "assert palin('')"]
@@ -178,7 +178,7 @@ def test_contaminated_and_empty_problems_are_dropped_with_the_pair(
 
 
 @pytest.mark.parametrize("two_models", [False, True])
-def test_a_spent_budget_leaves_a_dataset_and_more_money_goes_on(
+def test_a_spent_budget_leaves_a_dataset_and_a_larger_one_continues(
     tmp_path: Path, server: Writer, own: Path, monkeypatch: pytest.MonkeyPatch, two_models: bool
 ) -> None:
     monkeypatch.setattr(generate, "SHARED_BUDGET_BATCH", 1)
@@ -204,7 +204,7 @@ def test_a_spent_budget_leaves_a_dataset_and_more_money_goes_on(
     assert len(generated(recipe_on(tmp_path, server, **keys))) == len(EXERCISES)
 
 
-def test_parts_wait_for_the_candidates(tmp_path: Path, server: Writer, own: Path) -> None:
+def test_stages_and_parts_need_the_candidates(tmp_path: Path, server: Writer, own: Path) -> None:
     recipe = recipe_on(tmp_path, server, seeds=None, problems=str(own))
     with pytest.raises(InputError, match="candidates are not made in parts"):
         pipeline.build(recipe, (1, 2), QUIET)

@@ -1,4 +1,4 @@
-"""Problems: a model's text as an exercise, or why it is none; a user's own; none of a benchmark's."""
+"""Problems: exercises out of responses, a user's own, and none of a benchmark's."""
 
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def test_an_exercise_with_its_signature(block: str) -> None:
         (f"Like the code above. {TEXT}\n```python\n{SIGNATURE}\n```", "not self-contained, or solved in its text"),
     ],
 )  # fmt: skip
-def test_what_is_no_exercise_says_why(text: str, reason: str) -> None:
+def test_unusable_exercises_give_the_reason(text: str, reason: str) -> None:
     assert problems.parse_problem(written(text)) == reason
     assert problems.parse_problem(written(text, "length")) == "cut at max_tokens"
 
@@ -90,7 +90,7 @@ def test_wrong_own_problems_are_named_by_line(tmp_path: Path) -> None:
         run(tmp_path, [{"task_id": "a"}])
 
 
-def test_words_of_a_benchmark_are_dropped_and_told(tmp_path: Path) -> None:
+def test_problems_that_share_words_with_a_benchmark_are_dropped_and_listed(tmp_path: Path) -> None:
     known = write_jsonl(tmp_path / "mbpp.jsonl", [MBPP])
     rows = [
         {"task_id": "copy", "prompt": f"Please: {str(MBPP['text']).upper()}", "entry_point": "f"},

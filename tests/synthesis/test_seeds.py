@@ -1,4 +1,4 @@
-"""Seeds: what is taken from source code, and why the rest is not."""
+"""Seeds: which functions of source code are taken, and why others are not."""
 
 import subprocess
 from collections import Counter
@@ -69,7 +69,7 @@ def test_what_is_dropped_is_counted_by_reason(tmp_path: Path, text: str, reason:
     assert find(tmp_path) == ([], Counter([reason]))
 
 
-def test_odd_files_are_counted_and_hurt_nothing(tmp_path: Path) -> None:
+def test_odd_files_are_counted_and_do_no_harm(tmp_path: Path) -> None:
     (tmp_path / "good.py").write_text(GOOD)
     (tmp_path / "latin.py").write_bytes(b"# caf\xe9\n")
     (tmp_path / "nul.py").write_bytes(b"x = 1\0\n")
@@ -161,7 +161,7 @@ def test_a_local_dataset_is_read_with_its_licences(tmp_path: Path, form: str) ->
         found(split="dev")
 
 
-def test_a_finished_stage_is_not_done_again(tmp_path: Path) -> None:
+def test_a_finished_stage_is_not_run_again(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "a.py").write_text(GOOD)
     settings = {

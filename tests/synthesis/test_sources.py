@@ -10,7 +10,7 @@ from codedpo_plugin.synthesis.sources import Source, license_of, permitted, read
 from helpers.source_code import GOOD, MIT
 
 
-def test_the_licence_of_a_checkout_holds_for_a_folder_in_it_and_not_for_what_has_its_own(
+def test_the_licence_of_a_checkout_holds_for_folders_without_their_own(
     tmp_path: Path,
 ) -> None:
     (tmp_path / ".git").mkdir()
@@ -32,7 +32,7 @@ def test_the_licence_of_a_checkout_holds_for_a_folder_in_it_and_not_for_what_has
     }
 
 
-def test_of_licences_to_choose_from_one_must_be_allowed_else_all() -> None:
+def test_one_of_alternative_licences_must_be_allowed_else_all() -> None:
     allowed = {"mit", "apache-2.0"}
     assert permitted("gpl-3.0 or mit", allowed)
     assert permitted("apache-2.0 and mit", allowed)
@@ -41,7 +41,7 @@ def test_of_licences_to_choose_from_one_must_be_allowed_else_all() -> None:
     assert not permitted(None, allowed)
 
 
-def test_folders_that_are_not_there_or_hold_no_python(tmp_path: Path) -> None:
+def test_missing_folders_and_folders_without_python_are_errors(tmp_path: Path) -> None:
     (tmp_path / "a.txt").touch()
     with pytest.raises(InputError, match="no Python files"):
         list(read_sources(Seeds(folders=[tmp_path])))
@@ -49,7 +49,7 @@ def test_folders_that_are_not_there_or_hold_no_python(tmp_path: Path) -> None:
         list(read_sources(Seeds(folders=[tmp_path / "gone"])))
 
 
-def test_licences_are_told_by_their_text() -> None:
+def test_licences_are_recognised_by_their_text() -> None:
     assert license_of(MIT.encode()) == "mit"
     assert license_of(b"Apache License\n   Version 2.0, January 2004") == "apache-2.0"
     assert license_of(b"SPDX-License-Identifier: BSD-3-Clause") == "bsd-3-clause"
