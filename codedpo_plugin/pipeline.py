@@ -31,7 +31,7 @@ def build(recipe: Recipe, part: tuple[int, int], console: Console, executor: str
         recipe: what to build.
         part: (i, n): every n-th shard, from the i-th.
         console: shows progress and results.
-        executor: `local`, `slurm` (jobs are submitted, and nothing is waited for) or `ray`.
+        executor: `local`, `slurm` (submits jobs and returns) or `ray`.
 
     Raises:
         InputError, InfrastructureError: finished shards are kept.
@@ -63,10 +63,10 @@ def synthesize(
     """Make candidates from seeds or problems; returns wall seconds by stage.
 
     Raises:
-        InputError, InfrastructureError: what a model wrote is in the cache.
+        InputError, InfrastructureError: what a model has written is kept in the cache.
     """
     if part[1] > 1:
-        if manifests.of(recipe.output, GENERATE) is None:
+        if manifests.load(recipe.output, GENERATE) is None:
             raise InputError(
                 f"{recipe.output}: candidates are not made in parts; run `codedpo seeds`, "
                 "`codedpo problems` and `codedpo generate` once, before the parts"
@@ -84,7 +84,7 @@ def synthesize(
 
 
 def prepare(recipe: Recipe, console: Console) -> dict[str, Any]:
-    """Cut the candidates into shards, and put the recipe beside them; returns the manifest."""
+    """Cut the candidates into shards, and save the recipe beside them; returns the manifest."""
     manifest = candidates.ingest(recipe, console)
     with replacing(recipe.output / "recipe.yaml") as file:
         file.write(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).encode())
@@ -112,11 +112,11 @@ def _run_in(
     pool: ShardPool, names: Sequence[str], recipe: Recipe, part: tuple[int, int]
 ) -> dict[str, float]:
     for name in names:
-        State(recipe.output, name, part).tell()  # `waiting`: what an earlier run wrote is outdated
+        State(recipe.output, name, part).update()  # `waiting`, not the state of an earlier run
     return {name: run_stage(name, recipe, pool, part) for name in names}
 
 
-# -- the same as Slurm jobs -----------------------------------------------------------------------
+# -- stages as Slurm jobs -------------------------------------------------------------------------
 
 
 class Part:
@@ -140,9 +140,10 @@ class Last(Part):
 
 
 def slurm_jobs(recipe: Recipe, shards: int) -> "list[Job]":
-    """One job for each run of stages that do or don't measure time, and one for what is last.
+    """One job for each group of consecutive stages that do, or do not, measure time.
 
-    The job that measures time has options of its own: all its nodes should be of one type.
+    The job that measures time has options of its own: its nodes should be of one machine type. The
+    last job is a single task, which also writes dataset and report.
     """
     from codedpo_plugin.executors.slurm import Job
 
@@ -180,7 +181,7 @@ def finish(recipe: Recipe, seconds: dict[str, float], console: Console) -> None:
     dataset = recipe.output / DATASET.folder
     with State(recipe.output, DATASET.name, (1, 1)):
         remove_leftovers(recipe.output)
-        more = recipe.output / "more.jsonl"  # first: it is wanted most where no pair was found
+        more = recipe.output / "more.jsonl"  # first: needed most if no pair was found
         unsettled = more_samples.write_more(_unsettled(recipe), more, *_requested(recipe))
         counts = export.export(recipe, console)
         with Sandbox() as sandbox:

@@ -132,7 +132,7 @@ class Batch(Generic[Ticket]):
         """Whether there is work left; also updates the state file."""
         if self._state:
             running = sorted(shard for shard, _ in self.running.values())
-            self._state.tell(now=False, running=running, failed=self._failures)
+            self._state.update(now=False, running=running, failed=self._failures)
         if not self._made and len(self._errors) >= max(_HOPELESS, 2 * len(self.running)):
             self._failures |= self._errors
             return False

@@ -1,17 +1,17 @@
-"""Candidates: read, check and cut into shards what a sampler wrote.
+"""Candidates: the sampler's output is read, checked and cut into shards.
 
 One row per problem, JSONL (also .gz) or parquet:
 
 | column | type | meaning |
 |---|---|---|
 | `task_id` | str | unique |
-| `prompt` | str | what the model is asked, as the trained model will see it |
+| `prompt` | str | the exercise, as the trained model will see it |
 | `entry_point` | str or null | the function that the tests call |
-| `solutions` | list[str] | N whole Python programs |
-| `tests` | list[str] | M snippets, each run after a solution; raising means failing |
-| `responses` | list[str], optional | the model's own text behind each solution |
+| `solutions` | list[str] | N complete Python programs |
+| `tests` | list[str] | M snippets, each run after a solution; an exception means failure |
+| `responses` | list[str], optional | the model's response that each solution was taken from |
 
-Further columns are carried along in `extra` as JSON, and never read.
+Other columns are kept as JSON in `extra`, and not used.
 """
 
 import gzip
@@ -63,16 +63,16 @@ def ingest(recipe: "Recipe", console: Console | None = None) -> dict[str, Any]:
 
     The manifest (also `manifest.json` there) holds `shards` and `problems` (counts), `tests_cut`
     and `skipped` (reason -> problems without solutions or tests; `skipped.jsonl` there has their
-    task_id, place and reason). Nothing is read again where the files, by path, size and time, are
-    those of the manifest, and all shards are there.
+    task_id, place and reason). Nothing is read again if the files have the path, size and time in
+    the manifest and all shards exist.
 
     Raises:
-        InputError: a file or row is wrong; names the file, the line and the mend.
+        InputError: a file or row is wrong; names the file, the line and the fix.
     """
     folder = recipe.output / CANDIDATES.folder
     made_from = _made_from(recipe)
     manifest = read_manifest(recipe.output)
-    if manifest and manifest["made_from"] == made_from and _all_there(folder, manifest):
+    if manifest and manifest["made_from"] == made_from and _all_exist(folder, manifest):
         return manifest
     manifest = {"made_from": made_from, "shards": 0, "problems": 0, "tests_cut": 0, "skipped": {}}
     with (
@@ -83,7 +83,7 @@ def ingest(recipe: "Recipe", console: Console | None = None) -> dict[str, Any]:
         rows = _checked_rows(recipe, manifest, skipped)
         while shard := list(itertools.islice(rows, recipe.shard_size)):
             _write(recipe, manifest, shard)
-            state.tell(now=False, **{name: manifest[name] for name in ("shards", "problems")})
+            state.update(now=False, **{name: manifest[name] for name in ("shards", "problems")})
             progress.update(manifest["problems"])
         if not manifest["problems"]:
             names = ", ".join(map(str, recipe.candidate_files))
@@ -93,22 +93,22 @@ def ingest(recipe: "Recipe", console: Console | None = None) -> dict[str, Any]:
     return manifest
 
 
-def _all_there(folder: Path, manifest: dict[str, Any]) -> bool:
-    """Whether no shard was removed since; a damaged one is, when it is found."""
-    there = sum(path.stem.isdigit() for path in folder.glob("*.parquet"))
-    return there == int(manifest["shards"])
+def _all_exist(folder: Path, manifest: dict[str, Any]) -> bool:
+    """Whether all shards still exist: a damaged one is removed when it is found."""
+    found = sum(path.stem.isdigit() for path in folder.glob("*.parquet"))
+    return found == int(manifest["shards"])
 
 
 def _remove_stale(run: Path, shards: int) -> None:
-    """Remove what an earlier, longer list of candidates has left in any stage."""
+    """Remove the shards that an earlier, longer list of candidates left in any stage."""
     for path in run.glob("*/*.parquet"):
         if path.stem.isdigit() and int(path.stem) >= shards:
             path.unlink(missing_ok=True)
 
 
 def read_manifest(run: Path) -> dict[str, Any] | None:
-    """The manifest of a run's candidates; None before they have been read whole, and where it is
-    damaged: a digit that flips in a count would lose shards.
+    """The manifest of a run's candidates; None before all have been read, and if it is damaged: a
+    flipped digit in a count would lose shards.
     """
     try:
         manifest: dict[str, Any] = json.loads(
@@ -120,7 +120,7 @@ def read_manifest(run: Path) -> dict[str, Any] | None:
 
 
 def write_manifest(run: Path, manifest: dict[str, Any]) -> None:
-    """Write the manifest of a run's candidates, whole or not at all."""
+    """Write the manifest of a run's candidates, atomically."""
     with replacing(_manifest_path(run)) as file:
         text = json.dumps(manifest | {"checksum": key_of(manifest)}, indent=1)
         file.write(text.encode())
@@ -136,18 +136,18 @@ def _made_from(recipe: "Recipe") -> list[Any]:
         try:
             status = path.stat()
         except OSError as error:
-            mend = (
+            fix = (
                 "run `codedpo generate`, or `codedpo build`, first"
                 if recipe.generates
                 else "`candidates` names it"
             )
-            raise InputError(f"{path}: {error.strerror}; {mend}") from None
+            raise InputError(f"{path}: {error.strerror}; {fix}") from None
         files.append([str(path), status.st_size, status.st_mtime])
     return [files, recipe.shard_size, recipe.execute.max_tests, CANDIDATES.version]
 
 
 def _write(recipe: "Recipe", manifest: dict[str, Any], rows: list[Row]) -> None:
-    """Write the next shard, unless it is there already."""
+    """Write the next shard, unless it already exists."""
     path = shard_path(recipe.output, CANDIDATES.folder, manifest["shards"])
     key = key_of(rows)
     if shard_key(path) != key:
@@ -157,7 +157,8 @@ def _write(recipe: "Recipe", manifest: dict[str, Any], rows: list[Row]) -> None:
 
 
 def _checked_rows(recipe: "Recipe", manifest: dict[str, Any], skipped: IO[bytes]) -> Iterator[Row]:
-    """Rows in the columns of `SCHEMA`; what is skipped or cut is counted in the manifest."""
+    """Rows in the columns of `SCHEMA`; skipped problems and cut tests are counted in the
+    manifest."""
     seen = array("Q")
     for place, row in _all_rows(recipe):
         seen.append(_digest(row["task_id"]))
@@ -172,7 +173,7 @@ def _checked_rows(recipe: "Recipe", manifest: dict[str, Any], skipped: IO[bytes]
             manifest["tests_cut"] += len(cut)
             row["tests"] = row["tests"][: recipe.execute.max_tests]
             yield row
-    _refuse_twins(recipe, seen)
+    _refuse_duplicates(recipe, seen)
 
 
 def _all_rows(recipe: "Recipe") -> Iterator[tuple[str, Row]]:
@@ -183,22 +184,22 @@ def _all_rows(recipe: "Recipe") -> Iterator[tuple[str, Row]]:
             yield place, _checked(raw, place)
 
 
-def _refuse_twins(recipe: "Recipe", digests: "array[int]") -> None:
-    """Refuse a task id that occurs twice. Eight bytes of each are kept while reading; where two are
+def _refuse_duplicates(recipe: "Recipe", digests: "array[int]") -> None:
+    """Refuse a task id that occurs twice. Eight bytes of each were kept while reading; if two are
     equal, the files are read again to name both places.
     """
     numbers = np.frombuffer(digests, np.uint64)
     numbers.sort()
-    twins = set(numbers[1:][numbers[1:] == numbers[:-1]].tolist())
+    duplicates = set(numbers[1:][numbers[1:] == numbers[:-1]].tolist())
     seen: dict[str, str] = {}
-    for place, row in _all_rows(recipe) if twins else ():
+    for place, row in _all_rows(recipe) if duplicates else ():
         task_id = row["task_id"]
         if task_id in seen:
             raise InputError(
                 f"{place}: task_id {task_id!r} is also at {seen[task_id]}; "
                 "each problem is one row: merge the two or rename one"
             )
-        if _digest(task_id) in twins:
+        if _digest(task_id) in duplicates:
             seen[task_id] = place
 
 
@@ -222,13 +223,13 @@ def _checked(raw: Any, place: str) -> Row:
         if not (_is_text(value) if kind == pa.string() else _is_texts(value)) and not (
             optional and value is None
         ):
-            wanted = "text" if kind == pa.string() else "a list of texts"
-            raise InputError(f"{place}: column `{column}` must be {wanted}")
+            expected = "text" if kind == pa.string() else "a list of texts"
+            raise InputError(f"{place}: column `{column}` must be {expected}")
         row[column] = _storable(value)
     if row["responses"] is not None and len(row["responses"]) != len(row["solutions"]):
         raise InputError(
             f"{place}: {len(row['responses'])} responses for {len(row['solutions'])} solutions; "
-            "`responses` holds the text behind each solution, in the same order"
+            "`responses` holds the text that each solution was taken from, in the same order"
         )
     row["extra"] = json.dumps(raw, default=str)
     return row
@@ -262,7 +263,9 @@ def _read_parquet(path: Path) -> Iterator[tuple[int, Any]]:
                     number += 1
                     yield number, row
     except pa.ArrowInvalid as error:
-        raise InputError(f"{path}, row {number + 1}: not a whole parquet file: {error}") from None
+        raise InputError(
+            f"{path}, row {number + 1}: not a complete parquet file: {error}"
+        ) from None
 
 
 def _read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:

@@ -1,9 +1,9 @@
-"""What the first half of a build (seeds -> problems -> candidates) leaves on disk.
+"""Manifests of candidate synthesis (seeds -> problems -> candidates).
 
-Each stage writes its rows as JSONL in `RUN/STAGE` and, when these are whole, a manifest beside
+Each stage writes its rows as JSONL in `RUN/FOLDER` and, when these are complete, a manifest beside
 them: the key of what they were made from, how many were kept, and why the others were dropped. A
-stage with the wanted key is finished. What a model has written is in the cache
-(`RUN/samples.sqlite`), so a stage that was stopped asks for nothing twice.
+stage with the expected key is finished. What a model has written is in the cache
+(`RUN/samples.sqlite`), so a stage that was stopped requests nothing twice.
 """
 
 import json
@@ -30,10 +30,10 @@ class Tally:
     kept: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     notes: dict[str, Any] = field(default_factory=dict)
-    """What else the report should tell."""
+    """Further figures for the report."""
 
     def keep(self, rows: Iterable[Row | str]) -> Iterable[Row]:
-        """The rows; a text among them is the reason why one was dropped."""
+        """The rows, counted; a text among them is the reason why a row was dropped."""
         for row in rows:
             if isinstance(row, str):
                 self.dropped[row] += 1
@@ -43,13 +43,13 @@ class Tally:
 
 
 def finished(run: Path, stage: Stage, key: str) -> bool:
-    """Whether a stage was made from what is there now, with these settings, and lacks nothing."""
-    made = of(run, stage) or {}
+    """Whether a stage is complete and was made from the present input with these settings."""
+    made = load(run, stage) or {}
     return bool(made.get("key") == key and made.get("complete"))
 
 
-def of(run: Path, stage: Stage) -> dict[str, Any] | None:
-    """What a stage did; None while it is not finished."""
+def load(run: Path, stage: Stage) -> dict[str, Any] | None:
+    """The manifest of a stage; None before it has one."""
     try:
         made: dict[str, Any] = json.loads((run / stage.folder / "manifest.json").read_text())
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
@@ -90,8 +90,8 @@ def write(
 
 
 def summary(run: Path) -> dict[str, Any]:
-    """The manifests of the stages that there are, for the report."""
-    made = {stage.folder: of(run, stage) for stage in SYNTHESIS.values()}
+    """The manifests that exist, by folder, for the report."""
+    made = {stage.folder: load(run, stage) for stage in SYNTHESIS.values()}
     return {
         stage: {name: value for name, value in one.items() if name not in ("key", "complete")}
         for stage, one in made.items()
@@ -100,24 +100,25 @@ def summary(run: Path) -> dict[str, Any]:
 
 
 def origin(run: Path) -> str:
-    """Where the problems come from and who wrote the candidates, in a few sentences; or nothing."""
+    """A few sentences on where the problems come from and who wrote the candidates; may be
+    empty."""
     made = summary(run)
-    said = []
+    sentences = []
     if licenses := made.get(SEEDS.folder, {}).get("licenses"):
-        told = ", ".join(f"{name} ({count:,})" for name, count in licenses.items())
-        said.append(f"Problems were made of functions in source code under these licences: {told}.")
+        listed = ", ".join(f"{name} ({count:,})" for name, count in licenses.items())
+        sentences.append(f"Problems were made from functions under these licences: {listed}.")
     generated = made.get(GENERATE.folder, {})
     if usage := generated.get("usage"):
-        said.append(f"Written by {', '.join(dict.fromkeys(one['model'] for one in usage))}.")
+        sentences.append(f"Written by {', '.join(dict.fromkeys(one['model'] for one in usage))}.")
         dropped = len(generated.get("contaminated", []))
         dropped += len(made.get(PROBLEMS.folder, {}).get("contaminated", []))
         names = generated.get("benchmarks")
-        said.append(
+        sentences.append(
             f"Decontaminated against {', '.join(names)}: {dropped:,} problems dropped."
             if names
             else "Not decontaminated against any benchmark."
         )
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 def read(run: Path, stage: Stage) -> list[Row]:
@@ -126,7 +127,7 @@ def read(run: Path, stage: Stage) -> list[Row]:
     Raises:
         InputError: it has not been run.
     """
-    if of(run, stage) is None:
+    if load(run, stage) is None:
         raise InputError(
             f"{run}: has no {stage.folder} yet; run `codedpo {stage.name}`, or `codedpo build`"
         )
@@ -136,14 +137,14 @@ def read(run: Path, stage: Stage) -> list[Row]:
 
 def stage_key(run: Path, stage: Stage) -> str | None:
     """What the output of a finished stage was made from, for the keys of stages that read it."""
-    made = of(run, stage) or {}
+    made = load(run, stage) or {}
     if not made.get("key"):
         return None
     return str(made["key"]) if made["complete"] else f"{made['key']}{_INCOMPLETE}"
 
 
-def say(console: Console, label: str, tally: Tally) -> None:
-    """One line: what was kept, and why the rest was not."""
+def print_tally(console: Console, label: str, tally: Tally) -> None:
+    """Print one line: how many rows were kept, and why the others were dropped."""
     reasons = ", ".join(f"{why} {n:,}" for why, n in tally.dropped.most_common())
     dropped = f"; dropped: {reasons}" if reasons else ""
     console.print(f"{label}: {tally.kept:,} kept{dropped}", markup=False)

@@ -1,4 +1,4 @@
-"""What people see of a stage while it runs: a bar here, and a small file for `codedpo status`."""
+"""Progress of a running stage: a bar on the terminal, and a small file for `codedpo status`."""
 
 import json
 import os
@@ -26,27 +26,27 @@ from rich.text import Text
 from codedpo_plugin.run_folder import files
 
 FOLDER = "state"
-_LINE = 15.0  # seconds between two lines of progress where the output is no terminal
+_LINE = 15.0  # seconds between two lines of progress if the output is not a terminal
 _FILE = 2.0  # seconds between two versions of a state file
 
 Size = Callable[[int], int]  # problems of a shard
 
 
 class State:
-    """What one process tells others of the stage that it runs, in `RUN/state/STAGE.I-of-N.json`.
+    """Progress of a stage for other processes to read, in `RUN/state/STAGE.I-of-N.json`.
 
     | key | meaning |
     |---|---|
     | `stage`, `part` | which, and [i, n] of `--shard i/n` |
     | `phase` | `waiting`, `running`, `done` or `failed` |
     | `shards`, `shards_done`, `problems`, `problems_done` | of this part |
-    | `made`, `seconds` | problems made by this process, and in how many seconds |
-    | `running` | shards that are being made |
-    | `failed` | shard -> why |
+    | `made`, `seconds` | problems finished by this process, and its seconds |
+    | `running` | shards being made |
+    | `failed` | shard -> reason |
     | `error` | what ended the stage, or null |
-    | `updated`, `host`, `pid` | when (Unix time of that machine), and who writes |
+    | `updated`, `host`, `pid` | Unix time of the last update, and the process that wrote it |
 
-    The file is replaced every two seconds. That it cannot be written stops no work.
+    The file is replaced every two seconds. Failing to write it does not stop the work.
     """
 
     def __init__(self, run: Path, stage: str, part: tuple[int, int]) -> None:
@@ -70,18 +70,18 @@ class State:
             "pid": os.getpid(),
         }
 
-    def tell(self, *, now: bool = True, **facts: Any) -> None:
-        """Change facts; write them `now`, or when it is time."""
+    def update(self, *, now: bool = True, **facts: Any) -> None:
+        """Change values; write the file `now`, or when two seconds have passed."""
         self._facts |= facts
         if now or time.monotonic() - self._written > _FILE:
             self._write()
 
     def plan(self, shards: Collection[int], missing: Collection[int], size: Size) -> None:
-        """Say what there is to do: `missing` of the shards, with `size(shard)` problems each."""
+        """Set the amount of work: `missing` of the shards, with `size(shard)` problems each."""
         problems = sum(map(size, shards))
         left = sum(map(size, missing))
         self._size, self._before = size, problems - left
-        self.tell(
+        self.update(
             shards=len(shards),
             shards_done=len(shards) - len(missing),
             problems=problems,
@@ -100,14 +100,14 @@ class State:
 
     def __enter__(self) -> Self:
         self._started = time.monotonic()
-        self.tell(phase="running")
+        self.update(phase="running")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         why = None if error is None else str(error) or repr(error)
-        self.tell(phase="failed" if why else "done", running=[], error=why)
+        self.update(phase="failed" if why else "done", running=[], error=why)
 
     def _write(self) -> None:
         self._written = time.monotonic()
@@ -119,7 +119,7 @@ class State:
 
 
 class Progress:
-    """A bar with rate and time left; a line now and then where the output is no terminal."""
+    """A bar with rate and time left, or a line every 15 seconds if the output is not a terminal."""
 
     def __init__(self, console: Console, label: str, done: int, total: int | None) -> None:
         self._console, self._label, self._total = console, label, total
@@ -151,7 +151,7 @@ class Progress:
         self._bar.stop()
 
     def update(self, done: int, last: bool = False) -> None:
-        """Show that so many problems are done."""
+        """Show the number of finished problems."""
         total = self._total
         self._done = done = done if total is None else min(done, total)
         self._bar.update(self._task, completed=done)
@@ -165,7 +165,7 @@ class Progress:
 
 
 class _Rate(ProgressColumn):
-    """Problems per second of this run, without those done before."""
+    """Problems per second of this run, not counting those finished before."""
 
     def render(self, task: Task) -> Text:
         elapsed = task.elapsed or 0.0

@@ -55,7 +55,7 @@ def run(recipe: Recipe, console: Console) -> None:
     shards = -(-len(rows) // recipe.shard_size)
     kept = tally.keep(read_candidates(recipe, shards, tally))
     manifests.write(recipe.output, GENERATE, kept, tally, key, complete=complete)
-    manifests.say(console, "candidates", tally)
+    manifests.print_tally(console, "candidates", tally)
     if not tally.kept:
         raise InputError(
             f"{recipe.output / GENERATE.folder}: no problem has both solutions and tests; see "

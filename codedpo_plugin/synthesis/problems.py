@@ -71,7 +71,7 @@ def run(recipe: Recipe, console: Console) -> None:
         rows, complete = _made(recipe, console)
     kept = tally.keep(_clean(rows, known, tally))
     manifests.write(recipe.output, PROBLEMS, kept, tally, key, complete=complete)
-    manifests.say(console, "problems", tally)
+    manifests.print_tally(console, "problems", tally)
     if not tally.kept:
         raise InputError(
             f"{recipe.output / PROBLEMS.folder}: no problem is left; see manifest.json there"

@@ -47,7 +47,7 @@ def run(recipe: Recipe, console: Console) -> None:
     tally = manifests.Tally()
     rows = itertools.islice(tally.keep(_watched(settings, tally, console)), settings.limit)
     manifests.write(recipe.output, SEEDS, _with_licenses(rows, tally), tally, key)
-    manifests.say(console, "seeds", tally)
+    manifests.print_tally(console, "seeds", tally)
     if not tally.kept:
         raise InputError(
             f"{recipe.output / SEEDS.folder}: no function in the sources can be a seed"

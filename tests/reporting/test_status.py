@@ -57,11 +57,11 @@ def test_a_running_stage_as_another_process_sees_it(tmp_path: Path) -> None:
         ) -> None:
             state.made(shards[0])
             state._started -= 2.0
-            state.tell(running=[1, 2])
+            state.update(running=[1, 2])
             seen.append(stage_of(recipe, label))
 
     for stage in STAGES:
-        State(recipe.output, stage, (1, 1)).tell()
+        State(recipe.output, stage, (1, 1)).update()
     run_stage("execute", recipe, Looking())
     assert (seen[0].phase, seen[0].shards_done, seen[0].shards, seen[0].running) == (
         "running",
@@ -119,7 +119,7 @@ def test_a_failing_shard_is_tried_again_then_reported_with_the_command(tmp_path:
 def test_a_killed_run_is_called_stopped(tmp_path: Path, host: str) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE])
     pipeline.prepare(recipe, QUIET)
-    State(recipe.output, "execute", (1, 1)).tell(phase="running")
+    State(recipe.output, "execute", (1, 1)).update(phase="running")
     file = recipe.output / "state" / "execute.1-of-1.json"
     silent = json.loads(file.read_text()) | {"host": host, "pid": NOBODY, "updated": 0.0}
     file.write_text(json.dumps(silent))

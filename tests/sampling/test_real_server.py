@@ -98,7 +98,7 @@ def test_from_sources_to_a_dataset_that_loads(tmp_path: Path, model: Path, url: 
         return recipe.output
 
     folder = build()
-    made = manifests.of(folder, GENERATE)
+    made = manifests.load(folder, GENERATE)
     assert made
     print(json.dumps(manifests.summary(folder), indent=1)[:4000])
     assert made["kept"] >= 3
@@ -115,7 +115,7 @@ def test_from_sources_to_a_dataset_that_loads(tmp_path: Path, model: Path, url: 
     # Tests as inputs only: the existing solutions decide the expected values.
     before = paid(folder)
     build("generate.tests.outputs=vote")
-    assert paid(folder) == before + 2 * int((manifests.of(folder, PROBLEMS) or {})["kept"])
+    assert paid(folder) == before + 2 * int((manifests.load(folder, PROBLEMS) or {})["kept"])
     rows = list(read_rows(folder, "candidates"))
     assert all(f"assert {row['entry_point']}(" in test for row in rows for test in row["tests"])
     assert any(row["tests"] for row in rows)

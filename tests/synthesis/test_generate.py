@@ -162,7 +162,7 @@ def test_contaminated_and_empty_problems_are_dropped_and_listed(
         tmp_path, server, f"decontaminate.benchmarks={known}", seeds=None, problems=str(own)
     )
     rows = generated(recipe)
-    made = manifests.of(recipe.output, GENERATE)
+    made = manifests.load(recipe.output, GENERATE)
     assert made
     assert "mirrored" not in rows
     assert made["dropped"] == {"contaminated: solves a benchmark's problem": 1, "no solutions": 1}

@@ -77,7 +77,7 @@ def test_own_problems_need_neither_seeds_nor_a_server(tmp_path: Path) -> None:
     kept = manifests.read(out, PROBLEMS)
     assert [(row["task_id"], row["entry_point"]) for row in kept] == [("a", "do"), ("b", "last")]
     assert kept[0]["level"] == 3
-    assert (manifests.of(out, PROBLEMS) or {})["dropped"] == {"no entry point": 1}
+    assert (manifests.load(out, PROBLEMS) or {})["dropped"] == {"no entry point": 1}
 
 
 def test_wrong_own_problems_are_named_by_line(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_problems_that_share_words_with_a_benchmark_are_dropped_and_listed(tmp_p
         {"task_id": "copy", "prompt": f"Please: {str(MBPP['text']).upper()}", "entry_point": "f"},
         {"task_id": "own", "prompt": "Write a function to count the vowels.", "entry_point": "f"},
     ]
-    made = manifests.of(run(tmp_path, rows, f"decontaminate.benchmarks={known}"), PROBLEMS)
+    made = manifests.load(run(tmp_path, rows, f"decontaminate.benchmarks={known}"), PROBLEMS)
     assert made
     assert (made["kept"], made["dropped"]) == (1, {"contaminated: words of a benchmark": 1})
     (pair,) = made["contaminated"]
