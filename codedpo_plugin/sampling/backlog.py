@@ -19,7 +19,7 @@ class _Open:
 
 
 class Backlog:
-    """Hands out calls until every request has its samples, or is closed without them."""
+    """Hands out calls until every request is complete or closed."""
 
     def __init__(self, missing: Iterable[tuple[Request, int]]) -> None:
         self._open = {_name(request): _Open(request, count) for request, count in missing}
@@ -34,7 +34,7 @@ class Backlog:
         return [one.request for one in self._open.values()]
 
     def next_call(self, most: int, length_field: str) -> Call | None:
-        """The next call, for at most so many samples: first those to be sent again."""
+        """The next call, for at most `most` samples; calls to be sent again come first."""
         while self._again:
             call = self._again.popleft()
             if _name(call.request) in self._open:
@@ -49,23 +49,23 @@ class Backlog:
         return None
 
     def put_back(self, call: Call) -> None:
-        """The call cannot start now: it is the next one."""
+        """The call cannot start now; it will be the next one."""
         self._again.appendleft(call)
 
     def retry(self, call: Call) -> None:
-        """The call is to be sent again, after those that are waiting."""
+        """Send the call again, after those that are already waiting."""
         self._again.append(call)
 
     def rebuild(self, call: Call) -> None:
-        """The server does not take the call in this form: make new ones for its samples."""
+        """The server rejects this form of the call: make new calls for its samples."""
         if one := self._open.get(_name(call.request)):
             one.under_way -= call.count
             self._new.appendleft(one)
 
     def received(self, call: Call, samples: int) -> bool:
-        """A call brought so many samples; whether its request is now complete."""
+        """Count the samples that a call returned; True if its request is now complete."""
         one = self._open.get(_name(call.request))
-        if one is None:  # closed meanwhile
+        if one is None:  # closed in the meantime
             return False
         one.under_way -= call.count
         one.missing -= samples
@@ -74,7 +74,7 @@ class Backlog:
         return one.missing <= 0
 
     def close(self, request: Request) -> bool:
-        """No more calls for a request; False if it was closed before."""
+        """Make no more calls for a request; False if it was already closed."""
         one = self._open.pop(_name(request), None)
         if one is None:
             return False

@@ -1,4 +1,4 @@
-"""The budget: what has been spent, and what the calls under way may still cost."""
+"""The budget: what has been spent, and what the calls in flight may still cost."""
 
 from codedpo_plugin.recipe import Sampling
 from codedpo_plugin.sampling.calls import Call
@@ -8,7 +8,7 @@ _TEMPLATE_TOKENS = 64  # that a chat template may add to a prompt
 
 
 class Budget:
-    """Never exceeded: a call starts only if it and all others under way fit at their highest cost.
+    """Never exceeded: a call starts only if it and all others in flight fit at their highest cost.
 
     Costs are in the currency of `settings.prices`; `usage.spent` counts all runs on one cache.
     """

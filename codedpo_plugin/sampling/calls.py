@@ -26,7 +26,7 @@ class Call:
     first_sent: float | None = None
     """Monotonic time, in seconds."""
     reserved: float = 0.0
-    """The most that it may cost, taken out of the budget while it is under way."""
+    """The most that it may cost, set aside from the budget while it is in flight."""
 
 
 def payload(call: Call, settings: Sampling) -> tuple[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""How much a server is given at a time: a limit that adapts, and the slots under it."""
+"""Concurrency: what is in flight at the server, and a limit that adapts to it."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ _TRY_AGAIN = 16  # epochs until a higher limit is tried once more
 
 
 def slots_of(call: Call) -> int:
-    """Slots that a call takes while it is under way: one, however many samples it asks for.
+    """Slots that a call takes while in flight: one, however many samples it asks for.
 
     This sets the unit of the limit and of `max_concurrency`. The limiter counts replies in the same
     unit: an epoch ends after twice as many replies as the limit.
@@ -19,7 +19,7 @@ def slots_of(call: Call) -> int:
 
 
 class Slots:
-    """What is under way at the server, against the limit."""
+    """What is in flight, against the limit."""
 
     def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.limiter = Limiter(most, clock=clock)
@@ -37,16 +37,16 @@ class Slots:
         self.in_use += slots_of(call)
 
     def release(self, call: Call) -> None:
-        """A call has ended, whatever it brought."""
+        """A call has ended, successfully or not."""
         self.in_use -= slots_of(call)
 
     def pause(self, seconds: float) -> None:
-        """Start nothing for so long."""
+        """Let nothing start for this long."""
         self._paused_until = max(self._paused_until, self._clock() + seconds)
 
 
 class Limiter:
-    """Additive increase, multiplicative decrease, with a ceiling where more brings nothing.
+    """Additive increase, multiplicative decrease, with a ceiling where throughput stops growing.
 
     At first the limit doubles from epoch to epoch (twice as many replies as the limit) while the
     server's rate grows with it. Once it does not, further calls would only wait in the server's
@@ -67,7 +67,7 @@ class Limiter:
         self._next_epoch()
 
     def succeeded(self, work: float) -> None:
-        """A reply has arrived, of so many tokens."""
+        """A reply of `work` tokens has arrived."""
         self._replies += 1
         self._work += work
         if self._replies >= 2 * self.limit:

@@ -1,10 +1,10 @@
-"""The `openai` backend: many calls at a time to one server, until every request has its samples.
+"""The `openai` backend: concurrent calls to one server, until every request has its samples.
 
-One event loop, in a thread of its own, so that the caller may take its time between two results.
-`_Sampler` follows a call from start to end; what it decides by is in modules of their own: which
-call is next (`backlog`), how many at a time (`concurrency`), what they may cost (`budget`), what is
-sent and received (`calls`), what happens after a failure (`retry_policy`), and what the server
-handles differently (`server_quirks`).
+The event loop has a thread of its own, so that the caller may take its time between two results.
+`_Sampler` follows a call from start to end. Each decision is in a module of its own: which call is
+next (`backlog`), how many are in flight (`concurrency`), what they may cost (`budget`), what is
+sent and received (`calls`), what happens after a failure (`retry_policy`), and how to adapt to the
+server (`server_quirks`).
 """
 
 import asyncio
@@ -84,7 +84,7 @@ class _Sampler:
         self.retries = RetryPolicy(settings)
         self.events: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
         self.timers = 0
-        """Events that are still to come by themselves."""
+        """Events that are scheduled for later."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.loop: asyncio.AbstractEventLoop | None = None
         self.task: asyncio.Task[None] | None = None

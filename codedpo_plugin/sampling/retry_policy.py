@@ -61,11 +61,11 @@ class RetryPolicy:
     def delay(self, call: Call, fault: Fault) -> float | None:
         """Seconds until a call is sent again, with exponential backoff and full jitter.
 
-        None where its retries are used up. An overloaded server gets more of them while it still
+        None if its retries are used up. There are more of them while an overloaded server still
         answers other calls.
 
         Raises:
-            InfrastructureError: they are used up, and no other call was answered meanwhile.
+            InfrastructureError: they are used up, and no other call was answered since.
         """
         first_sent = call.first_sent or 0.0
         retries = self._settings.retries
@@ -76,7 +76,7 @@ class RetryPolicy:
             if self._last_reply < first_sent:
                 raise InfrastructureError(
                     f"{self._settings.base_url}: {call.retries + 1} attempts at a request failed "
-                    f"and no other request was answered meanwhile; the last: {fault.reason}: "
+                    f"and no other request was answered in between; the last: {fault.reason}: "
                     f"{fault.detail}. All samples received so far are kept; run the same command"
                 )
             return None

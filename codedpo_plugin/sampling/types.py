@@ -87,7 +87,7 @@ class Usage:
     spent: float = 0.0
     """Cost over all runs on the same cache."""
     concurrency: int = 0
-    """Current limit on API calls under way."""
+    """Current limit on API calls in flight."""
     retries: Counter[str] = field(default_factory=Counter)
     """what went wrong -> API calls sent again"""
     failed: Counter[str] = field(default_factory=Counter)

@@ -104,7 +104,7 @@ class Tests:
             tests: tests of its own problem; their calls show the kinds of its arguments.
             name: the function.
             sandbox: runs the programs.
-            most: so many programs are tried, the most frequent first.
+            most: number of programs to try, the most frequent first.
         """
         programs = [one for one in _most_frequent(solutions, most) if _defines(one, name)]
         problems = self._of_shape(tests, name)
@@ -135,7 +135,7 @@ class Tests:
 
 
 def _most_frequent(solutions: Sequence[str], most: int) -> list[str]:
-    """At most so many different programs, the most frequent first."""
+    """At most `most` different programs, the most frequent first."""
     counts = Counter(normalised(solution) for solution in solutions)
     programs = {normalised(solution): solution for solution in solutions}
     ordered = sorted(programs, key=lambda text: -counts[text])
