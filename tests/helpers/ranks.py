@@ -1,7 +1,7 @@
-"""Ranks of one training on this machine's CPU, each with the environment that `accelerate launch` gives it.
+"""Ranks of one training on this machine's CPU, each with the environment that `accelerate launch` would set.
 
-They are forked from a server that has imported the trainer once: the launcher itself would have every rank
-import it again, which takes longer than all else. `launched` runs the launcher itself: `make test-launch`.
+They are forked from a server that has imported the trainer once: with the launcher itself every rank imports it
+again, which takes longer than everything else. `launched` runs the launcher itself: `make test-launch`.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 _SECONDS = 600
-"""After which ranks are killed, and the test fails."""
+"""Ranks that run longer are killed, and the test fails"""
 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["trl.trainer.dpo_trainer", "trl.scripts.dpo", "deepspeed"])
@@ -26,9 +26,9 @@ def losses(launch: list[str], config: Path, output: Path, nodes: int = 1) -> lis
     """Losses by step of DPO with the recipe `config`, on the ranks that `accelerate launch` would start.
 
     Args:
-        launch: its arguments, but for those that differ between nodes.
+        launch: arguments of `accelerate launch`, except those that differ between nodes.
         config: the recipe, whose `output_dir` is `output`.
-        nodes: how many machines to play.
+        nodes: how many machines to simulate.
     """
     log = output.parent / "ranks.log"
     ranks: list[Any] = [
@@ -47,7 +47,7 @@ def losses(launch: list[str], config: Path, output: Path, nodes: int = 1) -> lis
 
 
 def launched(launch: list[str], config: Path, output: Path, nodes: int = 1) -> list[float]:
-    """As `losses`, by a real `accelerate launch` for each node."""
+    """Like `losses`, with a real `accelerate launch` for each node."""
     launchers = []
     for node in range(nodes):
         more = ["--machine_rank", str(node), "--main_process_ip", "127.0.0.1"]
@@ -72,23 +72,23 @@ def logged(output: Path) -> list[float]:
 
 
 def environments(launch: list[str], nodes: int = 1) -> list[dict[str, str]]:
-    """What `accelerate launch` on every node, and then `torchrun`, put into the environment of each rank."""
+    """The environment of each rank, as `accelerate launch` on every node and then `torchrun` would set it."""
     from accelerate.commands import launch as launcher
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    found: list[dict[str, str]] = []
+    ranks: list[dict[str, str]] = []
 
     def torchrun(arguments: Any) -> None:
-        here = int(arguments.nproc_per_node)
-        for local in range(here):
-            place = {
-                "RANK": int(arguments.node_rank) * here + local, "LOCAL_RANK": local,
-                "WORLD_SIZE": here * nodes, "LOCAL_WORLD_SIZE": here, "MASTER_ADDR": "127.0.0.1",
+        local_ranks = int(arguments.nproc_per_node)
+        for local in range(local_ranks):
+            variables = {
+                "RANK": int(arguments.node_rank) * local_ranks + local, "LOCAL_RANK": local,
+                "WORLD_SIZE": local_ranks * nodes, "LOCAL_WORLD_SIZE": local_ranks, "MASTER_ADDR": "127.0.0.1",
                 "MASTER_PORT": port, "OMP_NUM_THREADS": 1, "DS_ACCELERATOR": "cpu",
             }  # fmt: skip
-            found.append(os.environ | {key: str(value) for key, value in place.items()})
+            ranks.append(os.environ | {key: str(value) for key, value in variables.items()})
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("torch.distributed.run.run", torchrun)
@@ -97,11 +97,11 @@ def environments(launch: list[str], nodes: int = 1) -> list[dict[str, str]]:
             more += ["--main_process_port", str(port)]
             arguments = [*launch, *more, "train.py"]
             launcher.launch_command(launcher.launch_command_parser().parse_args(arguments))
-    return found
+    return ranks
 
 
 def _train(environment: dict[str, str], config: Path, log: Path) -> None:
-    """One rank, from the start of `trl.scripts.dpo` to its end."""
+    """Run `trl.scripts.dpo` as one rank."""
     os.environ.update(environment)
     with open(log, "a") as file:
         os.dup2(file.fileno(), 1)
@@ -110,7 +110,7 @@ def _train(environment: dict[str, str], config: Path, log: Path) -> None:
     if "ACCELERATE_USE_DEEPSPEED" in environment:
         from deepspeed import ops
 
-        # An operator that DeepSpeed would compile first, for minutes; without it, gloo does the work.
+        # DeepSpeed would compile this operator for minutes; without it, gloo is used.
         ops.__compatible_ops__["deepspeed_shm_comm"] = False
     from trl.scripts import dpo
 

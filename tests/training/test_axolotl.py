@@ -123,7 +123,7 @@ def test_the_plugin_returns_messages_of_both_splits(built: Recipe) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cfg", "said"),
+    ("cfg", "message"),
     [
         ({"rl": "dpo"}, "no `codedpo` section"),
         ({"rl": "orpo", "codedpo": {"dataset": "x"}}, "dpo and kto"),
@@ -134,19 +134,19 @@ def test_the_plugin_returns_messages_of_both_splits(built: Recipe) -> None:
         ({"rl": "dpo", "codedpo": {"dataset": "x"}, "datasets": [{"path": "y"}]}, "remove"),
     ],
 )
-def test_a_wrong_section_stops_the_run(cfg: dict[str, Any], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_a_wrong_section_stops_the_run(cfg: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         CodeDPOPlugin().register(cfg)
 
 
-def test_a_wrong_section_is_seen_by_the_user(model: Path, tmp_path: Path) -> None:
+def test_the_user_sees_what_is_wrong_with_a_section(model: Path, tmp_path: Path) -> None:
     path = recipe_file(tmp_path, "dpo.yaml", base_model=str(model), codedpo={"datasset": "x"})
     done = axolotl("train", str(path))
     assert done.returncode != 0
     assert "did you mean 'dataset'" in done.stdout + done.stderr
 
 
-def test_axolotl_has_the_command(tmp_path: Path) -> None:
+def test_axolotl_has_the_codedpo_command(tmp_path: Path) -> None:
     done = axolotl("codedpo", "build", str(tmp_path / "none.yaml"))
     assert done.returncode == 2
     assert "no such recipe" in done.stderr

@@ -1,7 +1,8 @@
-"""`codedpo check` on TRL recipes: what it must say before anything is launched."""
+"""`codedpo check` on TRL recipes: what it must report before anything is launched."""
 
+import io
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
@@ -14,32 +15,34 @@ from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.training import check
 from codedpo_plugin.training import recipe as training
-from helpers.random_model import save, tiny
+from helpers.random_model import tiny
 
 DPO = RECIPES / "trl" / "dpo.yaml"
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(tmp_path_factory.mktemp("model"))
+@pytest.fixture
+def settings(built: Recipe, random_model: Path) -> list[str]:
+    """Overrides with which dpo.yaml has no errors."""
+    return [
+        f"model_name_or_path={random_model}", f"dataset_name={built.output / 'dataset'}",
+        "eval_strategy=null", "eval_steps=null",
+    ]  # fmt: skip
 
 
 @pytest.fixture
-def said(built: Recipe, model: Path) -> Any:
+def report(settings: list[str]) -> Callable[..., str]:
     """A function: overrides -> `level about: message` of every finding."""
 
     def run(*overrides: str, gpus: int = 1) -> str:
-        base = [f"model_name_or_path={model}", f"dataset_name={built.output / 'dataset'}"]
-        base += ["eval_strategy=null", "eval_steps=null", "use_cpu=true"]
-        recipe = training.load([DPO], [*base, *overrides])
+        recipe = training.load([DPO], [*settings, "use_cpu=true", *overrides])
         found = check.check(recipe, gpus, Console(quiet=True))
         return "\n".join(f"{f.level} {f.about}: {f.message}" for f in found)
 
     return run
 
 
-def test_a_sound_recipe_has_no_errors(said: Any) -> None:
-    found = said()
+def test_a_correct_recipe_has_no_errors(report: Callable[..., str]) -> None:
+    found = report()
     assert "error" not in found
     assert "ok keys" in found
     assert "ok template" in found
@@ -66,14 +69,16 @@ def test_a_sound_recipe_has_no_errors(said: Any) -> None:
         ("activation_offloading=true", "needs a GPU"),
     ],
 )
-def test_a_wrong_key_or_value_is_named(override: str, message: str, said: Any) -> None:
-    found = said(override)
+def test_a_wrong_key_or_value_is_named(
+    override: str, message: str, report: Callable[..., str]
+) -> None:
+    found = report(override)
     assert "error keys" in found
     assert message in found
 
 
-def test_keys_of_accelerate_launch_are_known(said: Any) -> None:
-    found = said("num_processes=4", "accelerate_config=zero2", "env.A=1", gpus=4)
+def test_keys_of_accelerate_launch_are_known(report: Callable[..., str]) -> None:
+    found = report("num_processes=4", "accelerate_config=zero2", "env.A=1", gpus=4)
     assert "error" not in found
     assert "num_processes" not in found
 
@@ -87,46 +92,48 @@ def test_keys_of_accelerate_launch_are_known(said: Any) -> None:
         ("num_processes=8", "num_processes is 8, but --gpus is 1"),
     ],
 )
-def test_what_goes_wrong_quietly_is_a_warning(override: str, message: str, said: Any) -> None:
-    found = said(override)
+def test_what_goes_wrong_quietly_is_a_warning(
+    override: str, message: str, report: Callable[..., str]
+) -> None:
+    found = report(override)
     assert "warning keys" in found
     assert message in found
     assert "error" not in found
 
 
-def test_adapters_may_be_bfloat16(said: Any) -> None:
-    assert "rounds" not in said("dtype=bfloat16", "use_peft=true")
+def test_adapters_may_be_bfloat16(report: Callable[..., str]) -> None:
+    assert "rounds" not in report("dtype=bfloat16", "use_peft=true")
 
 
-def test_lengths_are_grouped_only_by_a_column_that_is_kept(said: Any) -> None:
-    found = said("train_sampling_strategy=group_by_length")
+def test_lengths_are_grouped_only_by_a_column_that_is_kept(report: Callable[..., str]) -> None:
+    found = report("train_sampling_strategy=group_by_length")
     assert "no column 'length'" in found
     assert "remove_unused_columns: false" in found
 
 
-def test_the_configuration_of_accelerate_is_read(said: Any, tmp_path: Path) -> None:
+def test_the_configuration_of_accelerate_is_read(
+    report: Callable[..., str], tmp_path: Path
+) -> None:
     path = tmp_path / "zero3.yaml"
     path.write_text(
         "distributed_type: DEEPSPEED\nnum_processes: 2\ndeepspeed_config: {zero_stage: 3}\n"
     )
-    found = said(f"accelerate_config={path}", gpus=2)
+    found = report(f"accelerate_config={path}", gpus=2)
     assert "use_cpu: silently switches off the DeepSpeed" in found
     assert "are one batch, which ZeRO-3 fails on" in found
     path.write_text("distributed_type: MULTI_CPU\n")
-    assert "one process for MULTI_CPU" in said(f"accelerate_config={path}")
+    assert "one process for MULTI_CPU" in report(f"accelerate_config={path}")
 
 
 def test_the_next_command_starts_as_many_ranks_as_were_checked(
-    built: Recipe, model: Path, tmp_path: Path
+    settings: list[str], tmp_path: Path
 ) -> None:
-    sets = [f"model_name_or_path={model}", f"dataset_name={built.output / 'dataset'}"]
-    sets += ["eval_strategy=null", "eval_steps=null"]
     out = tmp_path / "train.yaml"
 
     def command(*more: str, gpus: int) -> str:
-        with open(tmp_path / "said.txt", "w") as file:
-            check.run([DPO], [*sets, *more], gpus, out, Console(file=file, width=200))
-        return (tmp_path / "said.txt").read_text().split("next     ")[1].strip()
+        console = Console(file=io.StringIO(), width=200)
+        check.run([DPO], [*settings, *more], gpus, out, console)
+        return console.file.getvalue().split("next     ")[1].strip()
 
     assert command(gpus=1) == f"trl dpo --config {out}"
     assert command(gpus=2).endswith("recipes/accelerate/ddp.yaml --num_processes 2")
@@ -145,35 +152,33 @@ def test_the_next_command_starts_as_many_ranks_as_were_checked(
         ("dataset_test_split=tset", ""),
     ],
 )
-def test_wrong_data_is_named(override: str, message: str, said: Any) -> None:
-    found = said(override)
+def test_wrong_data_is_named(override: str, message: str, report: Callable[..., str]) -> None:
+    found = report(override)
     assert ("error data" in found) == bool(message)
     assert message in found
 
 
-def test_evaluation_without_a_test_split_is_an_error(said: Any) -> None:
-    assert "there is no split 'tset'" in said("dataset_test_split=tset", "eval_strategy=steps")
+def test_evaluation_without_a_test_split_is_an_error(report: Callable[..., str]) -> None:
+    assert "there is no split 'tset'" in report("dataset_test_split=tset", "eval_strategy=steps")
 
 
-def test_batch_arithmetic(said: Any) -> None:
-    found = said("per_device_train_batch_size=2", "gradient_accumulation_steps=3", gpus=4)
+def test_batch_arithmetic(report: Callable[..., str]) -> None:
+    found = report("per_device_train_batch_size=2", "gradient_accumulation_steps=3", gpus=4)
     assert "2 x 3 x 4 GPUs = 24 rows a step; 1 steps an epoch" in found
     assert "larger than all" in found
 
 
-def test_messages_need_a_template(said: Any, model: Path, tmp_path: Path) -> None:
+def test_messages_need_a_template(report: Callable[..., str], tmp_path: Path) -> None:
     _, tokenizer = tiny()
     tokenizer.chat_template = None
     tokenizer.save_pretrained(tmp_path)
-    assert "export.format=standard" in said(f"model_name_or_path={tmp_path}")
+    assert "export.format=standard" in report(f"model_name_or_path={tmp_path}")
 
 
-def test_only_a_sound_recipe_is_written(built: Recipe, model: Path, tmp_path: Path) -> None:
+def test_only_a_recipe_without_errors_is_written(settings: list[str], tmp_path: Path) -> None:
     out = tmp_path / "train.yaml"
-    sets = [f"model_name_or_path={model}", f"dataset_name={built.output / 'dataset'}"]
-    sets += ["eval_strategy=null", "eval_steps=null"]
     with pytest.raises(InputError, match="1 error to fix"):
-        check.run([DPO], [*sets, "betta=1"], 1, out, Console(quiet=True))
+        check.run([DPO], [*settings, "betta=1"], 1, out, Console(quiet=True))
     assert not out.exists()
-    check.run([DPO], sets, 1, out, Console(quiet=True))
-    assert training.load([out]).model == str(model)
+    check.run([DPO], settings, 1, out, Console(quiet=True))
+    assert training.load([out]).keys == training.load([DPO], settings).keys

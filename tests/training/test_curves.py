@@ -1,5 +1,6 @@
-"""Logs of training runs: read, drawn and warned of."""
+"""Logs of training runs: read, plotted and checked for warnings."""
 
+import io
 import json
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def logged(folder: Path, **metrics: list[float]) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("metrics", "said"),
+    ("metrics", "message"),
     [
         ({"rewards__chosen": [0.0, -0.5, -3.0], "rewards__margins": [0.0, 1.0, 2.0]}, "unlikely"),
         ({"rewards__chosen": [0.0, 0.1, 0.2], "rewards__margins": [0.0, 5.0, 15.0]}, "exploded"),
@@ -36,10 +37,10 @@ def logged(folder: Path, **metrics: list[float]) -> Path:
         ({"loss": [0.7, 0.5, float("nan")]}, "not a number"),
     ],
 )
-def test_warnings(metrics: dict[str, list[float]], said: str, tmp_path: Path) -> None:
+def test_warnings(metrics: dict[str, list[float]], message: str, tmp_path: Path) -> None:
     run = curves.read(logged(tmp_path / "run", **({"loss": [0.7, 0.6, 0.5]} | metrics)))
     (warning,) = curves.warnings(run)
-    assert said in warning
+    assert message in warning
 
 
 def test_a_healthy_run_is_drawn_without_warning(tmp_path: Path) -> None:
@@ -49,9 +50,9 @@ def test_a_healthy_run_is_drawn_without_warning(tmp_path: Path) -> None:
         logps__chosen=[-90.0, -88.0, -87.0], logps__rejected=[-95.0, -100.0, -104.0],
     )  # fmt: skip
     sft = logged(tmp_path / "sft", loss=[0.7, 0.5, 0.4])
-    with open(tmp_path / "said.txt", "w") as file:
-        curves.show([run, sft], None, Console(file=file, width=120))
-    assert "warning" not in (tmp_path / "said.txt").read_text()
+    console = Console(file=io.StringIO(), width=120)
+    curves.show([run, sft], None, console)
+    assert "warning" not in console.file.getvalue()
     assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 

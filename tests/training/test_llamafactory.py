@@ -52,7 +52,7 @@ def test_recipe_trains_on_a_built_dataset(
     assert {"rewards/chosen", "rewards/rejected"} <= set(curves.read(tmp_path / "out").series)
 
 
-def test_check_holds_the_named_template_against_the_models(built: Recipe, tmp_path: Path) -> None:
+def test_check_compares_the_named_template_with_the_models(built: Recipe, tmp_path: Path) -> None:
     model = tmp_path / "model"
     script = HELPERS / "random_model.py"
     subprocess.run([sys.executable, script, model], check=True)
@@ -61,14 +61,14 @@ def test_check_holds_the_named_template_against_the_models(built: Recipe, tmp_pa
         "eval_dataset=null",
     ]  # fmt: skip
 
-    def said(*more: str) -> str:
+    def report(*more: str) -> str:
         recipe = training.load([OWN_RECIPES / "dpo.yaml"], [*sets, *more])
         found = check.check(recipe, 1, Console(quiet=True))
         return "\n".join(f"{finding.level} {finding.message}" for finding in found)
 
-    assert "ok chatml is the model's own" in said("template=chatml")
-    assert "warning template: qwen gives" in said("template=qwen")
-    assert "error template: LLaMA-Factory knows no 'qwn'; did you mean 'qwen'" in said(
+    assert "ok chatml is the model's own" in report("template=chatml")
+    assert "warning template: qwen gives" in report("template=qwen")
+    assert "error template: LLaMA-Factory knows no 'qwn'; did you mean 'qwen'" in report(
         "template=qwn"
     )
-    assert "did you mean 'cutoff_len'" in said("template=chatml", "cutof_len=9")
+    assert "did you mean 'cutoff_len'" in report("template=chatml", "cutof_len=9")

@@ -1,4 +1,4 @@
-"""`codedpo plan`: memory by strategy, and what it advises."""
+"""`codedpo plan`: memory by strategy, and its advice."""
 
 import pytest
 from rich.console import Console

@@ -1,4 +1,4 @@
-"""dpo.yaml trains alike on one rank and on two, whatever these share, with our files for accelerate."""
+"""dpo.yaml gives the same losses on one rank and on two, under each of our files for accelerate."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ pytest.importorskip("trl", reason="pip install 'codedpo[train]'")
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.training import recipe as training
 from helpers import ranks
-from helpers.random_model import save
 
 SIZES = {
     "max_steps": 3, "per_device_train_batch_size": 1, "max_length": 512, "bf16": False,
@@ -23,13 +22,8 @@ SIZES = {
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
 def data(built: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The rows of a build, eight times: ZeRO-3 fails on reference passes of a single batch."""
+    """The rows of a build, eight times: ZeRO-3 fails if the reference sees a single batch."""
     folder = tmp_path_factory.mktemp("data")
     rows = (built.output / "dataset" / "dpo" / "train.jsonl").read_text()
     (folder / "train.jsonl").write_text(rows * 8)
@@ -47,7 +41,7 @@ def trained(
         "model_name_or_path": str(model), "dataset_name": str(data), "output_dir": str(folder / "out"),
         "gradient_accumulation_steps": 2 // count, "eval_strategy": None, "eval_steps": None,
     }  # fmt: skip
-    # On a CPU, `use_cpu` would switch DeepSpeed off, and gloo has to be asked for.
+    # On a CPU, `use_cpu` would switch DeepSpeed off, and gloo must be named.
     keys |= {"use_cpu": True} if name == "ddp" else {"ddp_backend": "gloo"}
     recipe = training.load(
         [RECIPES / "trl" / "dpo.yaml"],
@@ -55,35 +49,38 @@ def trained(
     )
     training.write(recipe, folder / "train.yaml")
     launch = ["--config_file", str(folder / "accelerate.yaml")]
-    found: list[float] = start(
+    losses: list[float] = start(
         launch, folder / "train.yaml", folder / "out", config["num_machines"]
     )
-    return found
+    return losses
 
 
 @pytest.fixture(scope="module")
-def alone(model: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[float]:
-    found = trained(tmp_path_factory.mktemp("alone"), "ddp", model, data, 1)
-    assert found[-1] < found[0] - 0.01
-    return found
+def one_rank(
+    random_model: Path, data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[float]:
+    """Losses on one rank."""
+    losses = trained(tmp_path_factory.mktemp("one-rank"), "ddp", random_model, data, 1)
+    assert losses[-1] < losses[0] - 0.01
+    return losses
 
 
 @pytest.mark.parametrize("name", ["ddp", "zero2", "zero3", "two-nodes"])
-def test_two_ranks_train_as_one_does(
-    name: str, alone: list[float], model: Path, data: Path, tmp_path: Path
+def test_two_ranks_have_the_losses_of_one(
+    name: str, one_rank: list[float], random_model: Path, data: Path, tmp_path: Path
 ) -> None:
     if name != "ddp":
         pytest.importorskip("deepspeed", reason="pip install 'codedpo[deepspeed]'")
-    assert trained(tmp_path, name, model, data, 2) == pytest.approx(alone, rel=1e-3)
+    assert trained(tmp_path, name, random_model, data, 2) == pytest.approx(one_rank, rel=1e-3)
     assert (tmp_path / "out" / "model.safetensors").exists()
 
 
 @pytest.mark.launch
 @pytest.mark.parametrize("name", ["two-nodes", "zero3-offload"])
-def test_the_launcher_trains_as_one_rank_does(
-    name: str, alone: list[float], model: Path, data: Path, tmp_path: Path
+def test_launched_ranks_have_the_losses_of_one(
+    name: str, one_rank: list[float], random_model: Path, data: Path, tmp_path: Path
 ) -> None:
-    """The first time, DeepSpeed compiles two operators, for minutes (`~/.cache/torch_extensions`)."""
+    """The first time, DeepSpeed compiles two operators for minutes (`~/.cache/torch_extensions`)."""
     pytest.importorskip("deepspeed", reason="pip install 'codedpo[deepspeed]'")
-    found = trained(tmp_path, name, model, data, 2, ranks.launched)
-    assert found == pytest.approx(alone, rel=1e-3)
+    losses = trained(tmp_path, name, random_model, data, 2, ranks.launched)
+    assert losses == pytest.approx(one_rank, rel=1e-3)

@@ -14,7 +14,6 @@ pytest.importorskip("trl", reason="pip install 'codedpo[train]'")
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.training import pitfalls
 from codedpo_plugin.training import recipe as training
-from helpers.random_model import save
 
 SIZES = {
     "max_steps": 2, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 1,
@@ -22,11 +21,6 @@ SIZES = {
     "use_cpu": True, "bf16": False, "logging_steps": 1, "save_steps": 2,
     "eval_strategy": None, "eval_steps": None,
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(tmp_path_factory.mktemp("model"))
 
 
 def written(folder: Path, names: list[str], built: Recipe, model: Path, **keys: Any) -> Path:
@@ -55,10 +49,10 @@ def history(folder: Path) -> list[dict[str, float]]:
     [["dpo.yaml"], ["dpo-paper.yaml"], ["kto.yaml"], ["sft.yaml"], ["dpo.yaml", "lora.yaml"]],
     ids=lambda names: "+".join(names),
 )
-def test_two_steps(names: list[str], built: Recipe, model: Path, tmp_path: Path) -> None:
+def test_two_steps(names: list[str], built: Recipe, random_model: Path, tmp_path: Path) -> None:
     import importlib
 
-    path = written(tmp_path, names, built, model)
+    path = written(tmp_path, names, built, random_model)
     method = training.load([path]).method
     script = importlib.import_module(f"trl.scripts.{method}")
     script.main(*script.make_parser().parse_args_and_config(["--config", str(path)]))
@@ -82,7 +76,7 @@ def test_a_model_file_names_a_model_and_keeps_the_batch(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted((RECIPES / "trl" / "models").glob("*.yaml")), ids=str)
-def test_every_model_goes_with_kto_and_lora(path: Path) -> None:
+def test_every_model_works_with_kto_and_lora(path: Path) -> None:
     recipe = training.load([RECIPES / "trl" / "kto.yaml", path, RECIPES / "trl" / "lora.yaml"])
     assert not list(recipe.schema_errors())
     assert not list(pitfalls.of_keys(recipe, 8))

@@ -1,4 +1,4 @@
-"""Two rounds with a tiny model that samples in process, killed on the way and gone on with: `make test-launch`."""
+"""Two rounds with a tiny model that samples in process, killed in between and resumed: `make test-launch`."""
 
 import json
 import os
@@ -77,8 +77,8 @@ def start(writer: Path, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     return run
 
 
-def said(process: subprocess.Popen[str], until: str | None = None, times: int = 1) -> str:
-    """What a run prints, to its end or to the n-th line with a text: then it is killed, with its children."""
+def output_of(process: subprocess.Popen[str], until: str | None = None, times: int = 1) -> str:
+    """What a run prints; at the n-th line with the text `until`, it is killed with its children."""
     assert process.stdout
     lines = []
     for line in process.stdout:
@@ -95,18 +95,18 @@ def model_of(folder: Path) -> bytes:
     return (folder / "model" / "model.safetensors").read_bytes()
 
 
-def test_rounds_are_killed_and_go_on(start: Any, writer: Path, tmp_path: Path) -> None:
+def test_killed_rounds_resume(start: Any, writer: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    first = said(start(), until="== training from")
+    first = output_of(start(), until="== training from")
     assert first.count("== evaluating") == 1, first[-3000:]
     rows = (out / "1" / "build" / "dataset" / "dpo" / "train.jsonl").read_text()
-    second = said(start(), until="== round 2 of 2")
+    second = output_of(start(), until="== round 2 of 2")
     assert "== evaluating" not in second.partition("== training")[0], second[-3000:]
     assert "== samples of" not in second
     assert (out / "1" / "build" / "dataset" / "dpo" / "train.jsonl").read_text() == rows
     once = model_of(out / "1")
     last = start()
-    text = said(last)
+    text = output_of(last)
     assert last.returncode == 0, text[-3000:]
     assert f"== samples of {out / '1' / 'model'}" in text
     assert f"== training from {out / '1' / 'model'}" in text
@@ -117,27 +117,25 @@ def test_rounds_are_killed_and_go_on(start: Any, writer: Path, tmp_path: Path) -
     assert (out / "compare").is_dir()
 
 
-def test_with_the_reference_kept_each_round_starts_from_the_first_model(
+def test_with_the_reference_kept_each_round_trains_the_first_model(
     start: Any, writer: Path, tmp_path: Path
 ) -> None:
     process = start(REFERENCE="kept", EVAL="")
-    text = said(process)
+    text = output_of(process)
     assert process.returncode == 0, text[-3000:]
     assert text.count(f"== training from {writer}") == 2
     assert f"== samples of {tmp_path / 'out' / '1' / 'model'}" in text
     assert not (tmp_path / "out" / "compare").exists()
 
 
-def test_a_training_that_was_stopped_goes_on_from_its_checkpoint(
-    start: Any, tmp_path: Path
-) -> None:
+def test_an_interrupted_training_resumes_from_its_checkpoint(start: Any, tmp_path: Path) -> None:
     settings = " ".join(f"--set {s}" for s in SIZES.replace("max_steps=4", "max_steps=8").split())
     more = {"EVAL": "", "ROUNDS": "1", "SETTINGS": settings}
-    said(start(**more), until="'loss'", times=6)
+    output_of(start(**more), until="'loss'", times=6)
     model = tmp_path / "out" / "1" / "model"
     assert not (model / "model.safetensors").exists()
     process = start(**more)
-    text = said(process)
+    text = output_of(process)
     assert process.returncode == 0, text[-3000:]
     assert text.count("'loss'") in (4, 6)  # of eight steps, those after checkpoint 4 or 2
     state = json.loads((model / "checkpoint-8" / "trainer_state.json").read_text())

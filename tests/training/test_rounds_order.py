@@ -1,5 +1,5 @@
-"""What recipes/rounds.sh calls, in which order, and what it does not call again: with commands that only write down
-how they were called. `tests/stacks/test_rounds.py` runs the real ones.
+"""What recipes/rounds.sh calls, in which order, and what it skips, with stubs that only record their arguments.
+`test_rounds.py` runs the real commands.
 """
 
 import os
@@ -83,7 +83,7 @@ def test_a_kept_reference_is_the_first_model(rounds: Callable[..., tuple[int, li
     assert sampled(calls) == ["first", "out/1/model"]
 
 
-def test_finished_steps_are_not_done_again_and_training_goes_on(
+def test_finished_steps_are_skipped_and_training_resumes(
     rounds: Callable[..., tuple[int, list[str]]], tmp_path: Path
 ) -> None:
     (tmp_path / "stop").touch()
@@ -99,7 +99,7 @@ def test_finished_steps_are_not_done_again_and_training_goes_on(
     assert rounds() == (0, ["codedpo curves out/1/model out/2/model --out out/curves.png"])
 
 
-def test_a_sampler_of_ones_own_writes_candidates(
+def test_a_sampling_command_of_the_user_writes_candidates(
     rounds: Callable[..., tuple[int, list[str]]], tmp_path: Path
 ) -> None:
     (tmp_path / "sample").write_text('#!/bin/sh\necho "sample $*" >>"$CALLS"; echo "{}" >"$2"\n')
@@ -110,5 +110,5 @@ def test_a_sampler_of_ones_own_writes_candidates(
     assert "candidates: out/1/candidates.jsonl" in (tmp_path / "out/1/build.yaml").read_text()
 
 
-def test_one_of_both_is_needed(rounds: Callable[..., tuple[int, list[str]]]) -> None:
+def test_build_or_sample_is_required(rounds: Callable[..., tuple[int, list[str]]]) -> None:
     assert rounds(BUILD="") == (2, [])

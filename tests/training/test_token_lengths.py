@@ -39,7 +39,7 @@ def test_rows_cut_dropped_and_made_identical() -> None:
     assert token_lengths.measure(rows, tokenizer, 200).identical == 0
 
 
-def test_a_template_that_trims_or_never_ends_is_seen() -> None:
+def test_a_template_that_trims_or_has_no_end_token_is_detected() -> None:
     _, tokenizer = tiny()
     rows = [messages("p", "    indented\n", "x")]
     assert token_lengths.measure(rows, tokenizer, 99).trimmed == 0

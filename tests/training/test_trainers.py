@@ -1,4 +1,4 @@
-"""One step of TRL's trainers on what a build wrote, with a tiny model made here from its config."""
+"""One step of TRL's trainers on a built dataset, with a tiny random model."""
 
 from pathlib import Path
 from typing import Any
