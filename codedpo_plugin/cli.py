@@ -39,7 +39,10 @@ Overrides = Annotated[
     typer.Option("--set", help="Override a key: --set pairs.ties=shortest. May be repeated."),
 ]
 Part = Annotated[
-    str, typer.Option("--shard", help="Do one part only: i/n takes every n-th shard from the i-th.")
+    str,
+    typer.Option(
+        "--shard", help="Run one part only: i/n takes every n-th shard, starting at the i-th."
+    ),
 ]
 
 
@@ -60,14 +63,16 @@ def build(
         str | None, typer.Option(help="Push the dataset to this repository: owner/name.")
     ] = None,
     executor: Annotated[
-        Executor, typer.Option(help="This machine, Slurm jobs, or a Ray cluster.")
+        Executor, typer.Option(help="Use this machine, Slurm jobs, or a Ray cluster.")
     ] = Executor.local,
 ) -> None:
-    """Run every stage, from candidates to dataset and report; goes on where it was stopped."""
+    """Run every stage, from candidates to dataset and report; resumes a stopped run."""
     from codedpo_plugin import pipeline
 
     if executor is not Executor.local and shard != "1/1":
-        raise InputError(f"--shard {shard}: --executor {executor.value} deals the shards itself")
+        raise InputError(
+            f"--shard {shard}: --executor {executor.value} distributes the shards itself"
+        )
     extra = [f"export.push_to_hub={push_to_hub}"] if push_to_hub else []
     loaded = _load(recipe, [*(overrides or []), *extra])
     pipeline.build(loaded, _part(shard), make_console(), executor.value)
@@ -75,19 +80,19 @@ def build(
 
 @app.command()
 def seeds(recipe: RecipePath, overrides: Overrides = None) -> None:
-    """Find functions in source code that problems can be made of."""
+    """Find functions in source code to make problems from."""
     _synthesize("seeds", recipe, overrides)
 
 
 @app.command()
 def problems(recipe: RecipePath, overrides: Overrides = None) -> None:
-    """Have a model make problems of the seeds."""
+    """Have a model write problems based on the seeds."""
     _synthesize("problems", recipe, overrides)
 
 
 @app.command()
 def generate(recipe: RecipePath, overrides: Overrides = None) -> None:
-    """Sample solutions and tests of the problems from a model."""
+    """Sample solutions and tests for the problems from a model."""
     _synthesize("generate", recipe, overrides)
 
 
@@ -99,13 +104,13 @@ def execute(recipe: RecipePath, overrides: Overrides = None, shard: Part = "1/1"
 
 @app.command()
 def probe(recipe: RecipePath, overrides: Overrides = None, shard: Part = "1/1") -> None:
-    """Run the solutions on further inputs, made from those of the tests."""
+    """Run the solutions on mutated inputs of the tests."""
     _stage("probe", recipe, overrides, shard)
 
 
 @app.command()
 def rank(recipe: RecipePath, overrides: Overrides = None, shard: Part = "1/1") -> None:
-    """Score solutions and tests."""
+    """Rank solutions and tests."""
     _stage("rank", recipe, overrides, shard)
 
 
@@ -117,7 +122,7 @@ def time(recipe: RecipePath, overrides: Overrides = None, shard: Part = "1/1") -
 
 @app.command()
 def pairs(recipe: RecipePath, overrides: Overrides = None, shard: Part = "1/1") -> None:
-    """Select chosen and rejected."""
+    """Select chosen and rejected solutions."""
     _stage("pairs", recipe, overrides, shard)
 
 
@@ -134,25 +139,25 @@ def rank_eval(
     recipe: RecipePath,
     overrides: Overrides = None,
     truth: Annotated[
-        str | None, typer.Option(help="Which list of the column `truth`, if it holds several.")
+        str | None, typer.Option(help="The list in the column `truth` to use, if it holds several.")
     ] = None,
     solutions: Annotated[
-        int | None, typer.Option(min=2, help="Sample so many solutions of each problem.")
+        int | None, typer.Option(min=2, help="Solutions to sample from each problem.")
     ] = None,
-    tests: Annotated[int | None, typer.Option(min=1, help="Sample so many tests.")] = None,
-    draws: Annotated[int, typer.Option(min=1, help="How often to sample.")] = 8,
+    tests: Annotated[int | None, typer.Option(min=1, help="Tests to sample.")] = None,
+    draws: Annotated[int, typer.Option(min=1, help="Number of samples to draw.")] = 8,
     canary: Annotated[
-        int, typer.Option(min=0, help="Also calibrate on so many problems, and judge the others.")
+        int, typer.Option(min=0, help="Problems to calibrate on; the others measure the result.")
     ] = 20,
 ) -> None:
-    """Compare rankers and selections on candidates whose truth is known (column `truth`)."""
+    """Compare rankers and selections on candidates with ground truth (column `truth`)."""
     from codedpo_plugin.rank_eval import evaluate as module
     from codedpo_plugin.rank_eval import report
 
     loaded, console = _load(recipe, overrides), make_console()
     problems = module.labelled_problems(loaded, truth, console)
     if solutions is None and tests is None:
-        draws = 1  # all there is, once
+        draws = 1  # everything, once
     results = module.evaluate(problems, (solutions, tests), draws, loaded.pairs)
     summary = report.summarise(results, loaded.pairs.calibration, canary)
     report.print_summary(summary, console)
@@ -168,7 +173,7 @@ def show(
         typer.Option(help="Run folder; by default the newest one in runs/.", parser=_location),
     ] = None,
 ) -> None:
-    """Show one problem's pass matrix, ranking and pairs, and why they were made."""
+    """Show one problem's pass matrix, ranking and pairs, and the reasons for them."""
     from codedpo_plugin.reporting import show as module
 
     module.show(run or _newest_run(), task_id, make_console())
@@ -183,7 +188,7 @@ def status(
         ),
     ] = None,
 ) -> None:
-    """Say how far a run is, what failed, and how to go on; also while it runs, elsewhere too."""
+    """Show the progress of a run, what failed, and how to continue; works from any machine."""
     from codedpo_plugin.reporting import status as module
 
     module.status(run or _newest_run(), make_console())
@@ -202,12 +207,12 @@ TrainingRecipes = Annotated[
 def check(
     recipes: TrainingRecipes,
     overrides: Overrides = None,
-    gpus: Annotated[int, typer.Option(min=1, help="GPUs that it will train on, in all.")] = 1,
+    gpus: Annotated[int, typer.Option(min=1, help="Total number of GPUs for the training.")] = 1,
     write: Annotated[
-        Path | None, typer.Option(help="Write the merged recipe here, if nothing is wrong.")
+        Path | None, typer.Option(help="Write the merged recipe here, unless there are errors.")
     ] = None,
 ) -> None:
-    """Say what would fail in a training run, or quietly go wrong, before it is launched."""
+    """Report what would fail in a training run, or silently go wrong, before it is launched."""
     from codedpo_plugin.training import check as module
 
     module.run(recipes, overrides, gpus, write, make_console())
@@ -218,9 +223,9 @@ def plan(
     recipes: TrainingRecipes,
     overrides: Overrides = None,
     gpu: Annotated[str, typer.Option(help="h100, h200, ..., or a size: 48gb.")] = "h100",
-    gpus: Annotated[int, typer.Option(min=1, help="How many, in all.")] = 1,
+    gpus: Annotated[int, typer.Option(min=1, help="Total number of GPUs.")] = 1,
 ) -> None:
-    """Say whether a training recipe fits the GPUs, and what to change if not."""
+    """Estimate whether a training recipe fits the GPUs, and what to change if not."""
     from codedpo_plugin.training import plan as module
     from codedpo_plugin.training import recipe as training
 
@@ -231,10 +236,10 @@ def plan(
 def curves(
     runs: Annotated[list[Path], typer.Argument(help="Folders of training runs.", metavar="RUN...")],
     out: Annotated[
-        Path | None, typer.Option(help="The PNG; by default curves.png in the first run.")
+        Path | None, typer.Option(help="PNG to write; by default curves.png in the first run.")
     ] = None,
 ) -> None:
-    """Draw chosen and rejected log-probabilities of training runs, and warn of what went wrong."""
+    """Plot chosen and rejected log-probabilities of training runs, with warnings."""
     from codedpo_plugin.training import curves as module
 
     module.show(runs, out, make_console())
@@ -242,21 +247,23 @@ def curves(
 
 @app.command()
 def doctor() -> None:
-    """Say what this machine's sandbox enforces and which extras are installed."""
+    """Show what this machine's sandbox enforces and which extras are installed."""
     from codedpo_plugin import doctor as module
 
     module.doctor(make_console())
 
 
 @app.callback(invoke_without_command=True)
-def _version(version: Annotated[bool, typer.Option("--version", help="Version.")] = False) -> None:
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
     if version:
         typer.echo(__version__)
         raise typer.Exit
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point: an error that the user can mend is a message, not a traceback."""
+    """Entry point: an error that the user can fix is a message, not a traceback."""
     try:
         app(arguments, prog_name="codedpo")
     except (InputError, InfrastructureError) as error:
@@ -275,7 +282,7 @@ def _synthesize(name: str, path: Path, overrides: list[str] | None) -> None:
 
     recipe = _load(path, overrides)
     if not recipe.generates:
-        raise InputError(f"{path}: starts from candidates; there is nothing to do for `{name}`")
+        raise InputError(f"{path}: starts from candidates; `{name}` has nothing to do")
     pipeline.synthesize([name], recipe, (1, 1), make_console())
 
 

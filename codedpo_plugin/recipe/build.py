@@ -21,10 +21,10 @@ class Recipe(Section):
     """A whole build."""
 
     candidates: Annotated[list[Location], BeforeValidator(as_list)] = []
-    """JSONL (also .gz) or parquet files, one row per problem. Or else, to have candidates made:
+    """JSONL (also .gz) or parquet files, one row per problem. To have candidates made instead:
     `seeds` or `problems`, and `sampling`."""
     output: Location
-    """The run folder. It and `candidates` may lie in an object store: `s3://bucket/runs/mine`."""
+    """The run folder. It and `candidates` may be in an object store: `s3://bucket/runs/mine`."""
     seeds: Seeds | None = None
     problems: Annotated[Problems, BeforeValidator(_as_file)] = Problems()
     """A path is short for `{file: path}`."""
@@ -32,7 +32,7 @@ class Recipe(Section):
     generate: Generate = Generate()
     decontaminate: Decontaminate = Decontaminate()
     shard_size: int = Field(8, ge=1)
-    """Problems per shard: what is lost at most, per worker, when a build is killed."""
+    """Problems per shard: the most that each worker can lose when a build is killed."""
     workers: int | None = Field(None, ge=1)
     """Worker processes; by default one per core."""
     execute: Execute = Execute()
@@ -51,12 +51,12 @@ class Recipe(Section):
             "problems": self.problems.file is not None,
             "seeds": self.seeds is not None,
         }
-        named = [name for name, there in starts.items() if there]
+        named = [name for name, given in starts.items() if given]
         if len(named) != 1:
-            there = f"{' and '.join(named)} are there" if named else "none is there"
-            raise ValueError(f"one of `candidates`, `problems` and `seeds` is required; {there}")
+            given = f"{' and '.join(named)} are given" if named else "none is given"
+            raise ValueError(f"one of `candidates`, `problems` and `seeds` is required; {given}")
         if not self.candidates and not is_local(self.output):
-            raise ValueError("`output` must be a local folder where candidates are made")
+            raise ValueError("`output` must be a local folder if candidates are made")
         models = [self.generate.solutions.sampling, self.generate.tests.sampling]
         models += [self.problems.sampling] if self.seeds else []
         if not self.candidates and self.sampling is None and None in models:
@@ -65,15 +65,15 @@ class Recipe(Section):
 
     @property
     def generates(self) -> bool:
-        """Whether candidates are made here, from seeds or problems."""
+        """Whether candidates are made from seeds or problems."""
         return not self.candidates
 
     @property
     def candidate_files(self) -> list[Path]:
-        """Where candidates are: the user's files, or what `codedpo generate` writes."""
+        """The user's candidates, or the file that `codedpo generate` writes."""
         return self.candidates or [GENERATE.path(self.output)]
 
     @property
     def ranker(self) -> str:
-        """Name of the ranker that decides the pairs."""
+        """Name of the ranker that selects the pairs."""
         return self.pairs.ranker or next(iter(self.score.rankers))

@@ -30,7 +30,7 @@ def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(data, dict):
-        raise InputError(f"{path}: a recipe is a mapping of keys, this is a {type(data).__name__}")
+        raise InputError(f"{path}: a recipe is a mapping of keys, not a {type(data).__name__}")
     for override in overrides or []:
         _apply(data, override)
     try:

@@ -1,4 +1,4 @@
-"""What all sections of a recipe are made of."""
+"""The base of all recipe sections, and types of keys."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +9,7 @@ from codedpo_plugin.run_folder.files import location
 
 
 class Section(BaseModel):
-    """A part of a recipe: unknown keys are errors, values never change after loading."""
+    """A part of a recipe: unknown keys are errors, and values are frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 

@@ -56,7 +56,7 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
 def test_missing_keys_and_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text("output: run\n")
     with pytest.raises(
-        InputError, match="one of `candidates`, `problems` and `seeds` is required; none is there"
+        InputError, match="one of `candidates`, `problems` and `seeds` is required; none is given"
     ):
         load_recipe(tmp_path / "r.yaml")
     with pytest.raises(InputError, match="no such recipe"):
