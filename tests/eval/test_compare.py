@@ -1,4 +1,4 @@
-"""codedpo eval compare and speedup: statistics on made-up rows, and two small runs measured."""
+"""`codedpo eval compare` and `speedup`: small runs are compared and measured."""
 
 import json
 import math
@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from codedpo_eval.benchmarks import custom as own
 from codedpo_eval.benchmarks.registry import load
 from codedpo_eval.comparison import speedup
 from codedpo_eval.comparison.compare import solving
-from codedpo_eval.metrics import pass_at
 from codedpo_plugin.cli import main
 from helpers.candidates import write_jsonl
+from helpers.eval_runs import eval_command
 
 SLOW = "def total(items):\n    out = 0\n    for x in items:\n        for _ in range(20):\n            x += 0\n        out += x\n    return out"
 FAST = "def total(items):\n    return sum(items)"
@@ -24,16 +23,6 @@ TASK = {
     "tests": ["assert total([1, 2]) == 3", "assert total([]) == 0"],
     "inputs": [[list(range(200))], [list(range(300))]],
 }
-
-
-def test_pass_at_k_with_intervals() -> None:
-    one = pass_at([(1, 1)] * 6 + [(1, 0)] * 3 + [(0, 0)], 1)
-    assert one["pass@1"] == pytest.approx((0.6, 0.313, 0.832), abs=0.001)
-    many = pass_at([(4, 2), (4, 0), (4, 4)], 4)
-    assert list(many) == ["pass@1", "pass@2"]
-    assert many["pass@1"][0] == pytest.approx(0.5)
-    assert many["pass@2"][0] == pytest.approx((1 - 1 / 6 + 0 + 1) / 3)
-    assert many["pass@1"][1] < 0.5 < many["pass@1"][2]
 
 
 def runs(folder: Path, before: list[list[str]], after: list[list[str]]) -> tuple[str, ...]:
@@ -47,14 +36,8 @@ def runs(folder: Path, before: list[list[str]], after: list[list[str]]) -> tuple
             for text in some
         ]
         path = write_jsonl(folder / f"{name}.jsonl", given)
-        ended("grade", str(own), "--samples", str(path), "--out", str(folder / name))
+        eval_command("grade", str(own), "--samples", str(path), "--out", str(folder / name))
     return str(folder / "a"), str(folder / "b"), "--out", str(folder / "out"), "--runs", "1"
-
-
-def ended(*arguments: str) -> None:
-    with pytest.raises(SystemExit) as error:
-        main(["eval", *arguments])
-    assert error.value.code == 0
 
 
 def test_two_runs_are_compared(tmp_path: Path) -> None:
@@ -63,7 +46,7 @@ def test_two_runs_are_compared(tmp_path: Path) -> None:
         [[SLOW], [SLOW], [WRONG], [SLOW], [FAST]],
         [[FAST], [FAST], [FAST], [WRONG], [FAST]],
     )
-    ended("compare", *options)
+    eval_command("compare", *options)
     found = json.loads((tmp_path / "out" / "compare.json").read_text())
     solved = found["solving"]["base"]
     assert (solved["won"], solved["lost"], solved["p"]) == (["t2"], ["t3"], 1.0)
@@ -79,13 +62,13 @@ def test_two_runs_are_compared(tmp_path: Path) -> None:
     assert page.count("<svg") == 2
     assert "solved by both" in (tmp_path / "out" / "compare.md").read_text()
     rows = (tmp_path / "out" / speedup.FILE).read_text()
-    ended("compare", *options)
+    eval_command("compare", *options)
     assert (tmp_path / "out" / speedup.FILE).read_text() == rows  # nothing was measured again
 
 
 def test_a_run_against_itself_is_measured_and_gains_nothing(tmp_path: Path) -> None:
     options = runs(tmp_path, [[SLOW, FAST]], [[SLOW, FAST]])
-    ended("compare", *options)
+    eval_command("compare", *options)
     timed = json.loads((tmp_path / "out" / "compare.json").read_text())["speedup"]
     assert timed["equal_programs"] == 0
     assert timed["optimised_gated"]["count"] == timed["slowed_gated"]["count"] == 0
@@ -124,54 +107,3 @@ def test_the_exact_test_is_that_of_mcnemar(tmp_path: Path) -> None:
     found = solving(load(str(own)), rows(set(range(4))), rows(set(range(4, 14))), "base")
     assert found["p"] == pytest.approx(0.1796, abs=1e-3)  # 10 against 4
     assert found["difference"][0] == pytest.approx(6 / 30)
-
-
-def test_all_are_paired_with_all() -> None:
-    """The side's logarithm is the mean over its samples, equal ones counted as often as sampled."""
-    protocol = speedup.Protocol(programs=2)
-    before = speedup._distinct([FAST, FAST + "\n# again", SLOW, WRONG], protocol)
-    assert list(before.values()) == [2, 1]  # the third program is beyond the two
-    raced = speedup._raced(before, speedup._distinct([SLOW], protocol), protocol)
-    assert (raced.before, raced.after, len(raced.texts)) == ([0, 0, 1], [1], 2)
-    apart = speedup._raced(before, before, speedup.Protocol(shared=False))
-    assert (apart.before, apart.after, len(apart.texts)) == ([0, 0, 1], [2, 2, 3], 4)
-
-
-def row(log_speedup: float, error: float, control: float = 0.0) -> dict[str, Any]:
-    return {
-        "log_speedup": log_speedup, "standard_error": error, "control": control,
-        "control_error": error, "runs": [log_speedup], "control_runs": [control],
-    }  # fmt: skip
-
-
-def test_shares_are_raw_and_gated() -> None:
-    rows = [row(0.5, 0.01), row(0.12, 0.05), row(-0.5, 0.01), row(0.0, 0.01), row(0.2, 0.2)]
-    found = speedup.summarise([*rows, {"unmeasured": "why"}], solved_before=8, wrong_after=2)
-    assert (found["optimised"]["count"], found["optimised_gated"]["count"]) == (3, 1)
-    assert (found["slowed"]["count"], found["slowed_gated"]["count"]) == (1, 1)
-    assert (found["joint"], found["measured"], found["resolved"]) == (6, 5, 3)
-    assert found["unmeasured"] == {"why": 1}
-    assert found["geometric_mean"][0] == pytest.approx(math.exp(0.32 / 5))
-    assert found["wrong_as_zero"]["problems"] == 7
-
-
-def test_runs_that_disagree_widen_the_error() -> None:
-    assert speedup._over_runs([(0.1, 0.001), (0.5, 0.001)]) == (
-        pytest.approx(0.3),
-        pytest.approx(0.2),
-    )
-    assert speedup._over_runs([(0.1, 0.2), (0.1, 0.2)])[1] == pytest.approx(0.2 / math.sqrt(2))
-
-
-def test_programs_that_keep_state_are_not_timed() -> None:
-    kept = "seen = {}\ndef total(items):\n    seen[len(items)] = 1\n    return sum(items)"
-    assert not speedup._distinct([kept], speedup.Protocol())
-
-
-def test_calls_to_time_own_benchmarks_on(tmp_path: Path) -> None:
-    rows = [{"task_id": "t", **TASK}, {"task_id": "u", **TASK, "inputs": ["total([7])"]}]
-    rows.append({"task_id": "v", **TASK, "inputs": None})
-    found = load(str(write_jsonl(tmp_path / "own.jsonl", rows)))
-    calls = [own.calls(task) for task in found.tasks]
-    assert calls[0] == [f"total({items})" for (items,) in TASK["inputs"]]
-    assert calls[1:] == [["total([7])"], ["total([1, 2])", "total([])"]]

@@ -15,6 +15,7 @@ from codedpo_eval.comparison import compare_page
 from codedpo_eval.comparison import speedup as speedups
 from codedpo_eval.comparison.compare_page import SIDES
 from codedpo_eval.comparison.speedup import Protocol, Sides
+from codedpo_eval.comparison.speedup_summary import summarise
 from codedpo_eval.reporting import report as reports
 from codedpo_eval.reporting.report import Report
 from codedpo_eval.verdict import PASS, UNGRADED
@@ -168,7 +169,7 @@ def _speedup(
         console.print("speedup: no problem is solved by both", style="yellow")
     rows = speedups.measure(sides, protocol, out, console)
     wrong = sum(task_id not in right[1] for task_id in right[0])
-    found = speedups.summarise(rows, len(right[0]), wrong)
+    found = summarise(rows, len(right[0]), wrong)
     return found | {"protocol": asdict(protocol)}, rows
 
 

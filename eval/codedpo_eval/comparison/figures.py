@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from codedpo_eval.comparison.speedup import RATIO, by_run
+from codedpo_eval.comparison.speedup import RATIO
+from codedpo_eval.comparison.speedup_summary import by_run
 from codedpo_eval.reporting.figures import intervals
 from codedpo_plugin.reporting.plot_style import STYLE, WIDTH, svg
 from codedpo_plugin.run_folder.shards import Row

@@ -52,7 +52,7 @@ def expected_of(benchmark: Benchmark, task: Task, sandbox: Sandbox, memory_mb: i
     path = folder / f"{name}.json.gz"
     if (known := _read(path)) is not None:
         return known
-    made = _made(task, sandbox, memory_mb)
+    made = compute(task, sandbox, memory_mb)
     with replacing(path) as file:
         file.write(gzip.compress(json.dumps(asdict(made)).encode(), 1))
     return made
@@ -65,7 +65,7 @@ def _read(path: Path) -> Expected | None:
         return None
 
 
-def _made(task: Task, sandbox: Sandbox, memory_mb: int) -> Expected:
+def compute(task: Task, sandbox: Sandbox, memory_mb: int) -> Expected:
     base, plus = arguments(task)
     inputs = [*base, *plus]
     replies = _replies(task, sandbox, inputs, [False] * len(inputs))
