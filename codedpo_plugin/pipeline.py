@@ -182,7 +182,7 @@ def finish(recipe: Recipe, seconds: dict[str, float], console: Console) -> None:
     with State(recipe.output, DATASET.name, (1, 1)):
         remove_leftovers(recipe.output)
         more = recipe.output / "more.jsonl"  # first: needed most if no pair was found
-        unsettled = more_samples.write_more(_unsettled(recipe), more, *_requested(recipe))
+        lacking = more_samples.write_more(_rows_to_extend(recipe), more, *_requested(recipe))
         counts = export.export(recipe, console)
         with Sandbox() as sandbox:
             layers = sandbox.layers
@@ -190,8 +190,8 @@ def finish(recipe: Recipe, seconds: dict[str, float], console: Console) -> None:
         path = page.write(recipe, summary)
     tables.print_tables(summary, console)
     console.print(f"\nreport   {path}\ndataset  {dataset}", markup=False)
-    if unsettled:
-        console.print(f"more     {more}: {unsettled:,} problems that more samples would settle")
+    if lacking:
+        console.print(f"more     {more}: {lacking:,} problems that need more samples")
     if recipe.export.push_to_hub:
         address = hub.push(dataset, recipe.export.push_to_hub, private=recipe.export.private)
         console.print(f"pushed   {address}", markup=False)
@@ -202,8 +202,8 @@ def finish(recipe: Recipe, seconds: dict[str, float], console: Console) -> None:
     )
 
 
-def _unsettled(recipe: Recipe) -> Iterator[Row]:
-    """What `more_samples.write_more` reads, of all problems."""
+def _rows_to_extend(recipe: Recipe) -> Iterator[Row]:
+    """The input of `more_samples.write_more`, of all problems."""
     columns = ("task_id", "settle") if recipe.generates else ("task_id", "settle", *ROLES)
     manifest = candidates.read_manifest(recipe.output) or {"shards": 0}
     for index in range(manifest["shards"]):

@@ -1,18 +1,21 @@
 """Confidence: the probability that a pair is right, that is: chosen right and rejected wrong.
 
-It is a logistic function (`recipe.Calibration`) of the pair's *lead*, which is made of what
-solutions return, and never of truth:
+It is a logistic function (`recipe.Calibration`) of the pair's *margin*, which is computed from what
+solutions return, and never from truth:
 
-    lead       = standing of chosen - agreement of rejected
-    standing   = agreement + (alike - rival - 2 contested) / 5
-    agreement  = mean share of inputs on which the other programs return the same (see `rankers`)
-    alike      = share of the solutions that behave as chosen does, on all inputs and tests
-    rival      = agreement of the best solution that returns something else on a fifth of inputs
-    contested  = share of tests that chosen fails and one other solution passes, at most
+    margin           = support of chosen - agreement of rejected
+    support          = agreement + (cluster - competing - 2 counter_evidence) / 5
+    agreement        = mean share of inputs on which the other programs return the same value
+                       (see `rankers`)
+    cluster          = share of the solutions that behave as chosen does, on all inputs and tests
+    competing        = agreement of the best solution that returns other values on at least a
+                       fifth of the inputs
+    counter_evidence = largest share of tests that chosen fails and one other solution passes
 
-A wrong solution mostly fails in a way of its own, so it agrees with few; and a solution that
-differs from the chosen one only where nobody agrees is not surely wrong. A popular rival, or tests
-that speak for another, mean that the majority may be wrong. docs/pairs.md has the evidence.
+Most wrong solutions fail in different ways, so they agree with few others; and a solution that
+differs from the chosen one only where no two agree need not be wrong. A large competing cluster, or
+tests that favour another solution, mean that the majority may be wrong. docs/pairs.md has the
+measurements.
 """
 
 from dataclasses import dataclass
@@ -23,49 +26,49 @@ from codedpo_plugin.ranking.pass_matrix import NOT_RUN, REFUSED, PassMatrix
 from codedpo_plugin.ranking.rankers import agreement_with_others, shared_outputs
 from codedpo_plugin.recipe import Calibration
 
-_WEIGHT = 0.2  # of what speaks for and against the best solution beside its agreement
-_APART = 0.2  # share of inputs on which a rival returns something else
-_SPREAD = (1.0, 1.5)  # of the prior: how far intercept and slope may differ between models
+_WEIGHT = 0.2  # of cluster, competing cluster and counter-evidence
+_APART = 0.2  # share of inputs on which a competing solution returns other values
+_SPREAD = (1.0, 1.5)  # standard deviations of the prior of intercept and slope, between models
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the values that one problem's solutions return say for its best solution."""
+    """For and against one problem's best solution, from the values that its solutions return."""
 
-    standing: float
+    support: float
     """Of the best solution."""
     agreement: np.ndarray
     """float [N]: of every solution with the other programs."""
-    alike: np.ndarray
-    """bool [N]: whether it behaves as the best solution, on every input and test, and ran."""
+    cluster: np.ndarray
+    """bool [N]: whether it ran and behaves as the best solution, on every input and test."""
     differs: np.ndarray
-    """float [N]: share of the tests' inputs on which it and the best solution return another
-    value, or one of them raises; 0 for the best itself, and where nothing is known."""
+    """float [N]: share of the tests' inputs on which it and the best solution return different
+    values, or one of them raises; 0 for the best itself, and where nothing is known."""
 
-    def lead(self, rejected: int) -> float:
+    def margin(self, rejected: int) -> float:
         """Of the best solution over another one."""
-        return self.standing - float(self.agreement[rejected])
+        return self.support - float(self.agreement[rejected])
 
 
 def evidence(matrix: PassMatrix, best: int) -> Evidence:
-    """Weigh a problem's outputs. Inputs that a solution refuses say nothing of it: what is right
-    for an input that the problem does not allow is anyone's guess.
+    """Weigh a problem's outputs. Inputs that a solution refuses (`REFUSED`) do not count for or
+    against it: the problem statement does not say what is right for an invalid input.
     """
     outputs = np.where(matrix.outputs == REFUSED, NOT_RUN, matrix.outputs)
     agreement = agreement_with_others(matrix, shared_outputs(outputs))
-    # Here refusals count: a rival must give other values, not fewer.
+    # Here refusals count: a competing solution must return other values, not fewer.
     shared = shared_outputs(matrix.outputs)[best]
     ran = (matrix.outputs != NOT_RUN).any(axis=1)
-    alike = _alike(matrix, best) & ran
-    rival = agreement[ran & (shared < 1 - _APART)].max(initial=0.0)
-    contested = (matrix.passes & ~matrix.passes[best]).mean(axis=1).max(initial=0.0)
-    for_it = alike.sum() / max(ran.sum(), 1)
-    standing = float(agreement[best] + _WEIGHT * (for_it - rival - 2 * contested))
+    cluster = _same_behaviour(matrix, best) & ran
+    size = cluster.sum() / max(ran.sum(), 1)
+    competing = agreement[ran & (shared < 1 - _APART)].max(initial=0.0)
+    counter_evidence = (matrix.passes & ~matrix.passes[best]).mean(axis=1).max(initial=0.0)
+    support = float(agreement[best] + _WEIGHT * (size - competing - 2 * counter_evidence))
     tests = outputs[:, : matrix.passes.shape[1]]
-    return Evidence(standing, agreement, alike, _differs(tests, best))
+    return Evidence(support, agreement, cluster, _differs(tests, best))
 
 
-def _alike(matrix: PassMatrix, best: int) -> np.ndarray:
+def _same_behaviour(matrix: PassMatrix, best: int) -> np.ndarray:
     """bool [N]: same values wherever both ran, and the same tests passed."""
     unknown = (matrix.outputs == NOT_RUN) | (matrix.outputs[best] == NOT_RUN)
     values: np.ndarray = ((matrix.outputs == matrix.outputs[best]) | unknown).all(axis=1)
@@ -85,20 +88,20 @@ def _differs(tests: np.ndarray, best: int) -> np.ndarray:
 
 
 def calibrate(
-    leads: np.ndarray, right: np.ndarray, prior: Calibration, weight: float = 1.0
+    margins: np.ndarray, right: np.ndarray, prior: Calibration, weight: float = 1.0
 ) -> Calibration:
-    """The most probable calibration, given pairs of known truth.
+    """The maximum a posteriori calibration, given pairs of known truth; by Newton's method.
 
     The prior is normal around `prior`; its spread is that found between models and benchmarks, so
-    ten labelled problems move the result a little and a hundred decide it. Newton's method.
+    ten labelled problems move the result a little and a hundred decide it.
 
     Args:
-        leads: float [K].
+        margins: float [K].
         right: bool [K].
         weight: of each pair; below 1 where several come from one problem.
-        prior: what is believed without these.
+        prior: the calibration without these pairs.
     """
-    inputs = np.column_stack([np.ones(len(leads)), leads])
+    inputs = np.column_stack([np.ones(len(margins)), margins])
     centre = np.array([prior.intercept, prior.slope])
     precision = np.diag(1 / np.square(_SPREAD))
     weights = centre.copy()

@@ -1,4 +1,4 @@
-"""Pairs: choose, for each problem, what the model should learn to prefer (paper, 3.3-3.4).
+"""Pairs: select chosen and rejected solutions of each problem (paper, sections 3.3 and 3.4).
 
 Reads candidates, executions, probes, scores and timings; one row per problem:
 
@@ -8,7 +8,7 @@ Reads candidates, executions, probes, scores and timings; one row per problem:
 | `credible_tests` | list[int] | positions of the tests that it passes |
 | `pairs` | list of struct | see `PAIR` |
 | `no_correctness`, `no_efficiency` | str or null | why there is no such pair |
-| `settle` | str or null | what would bring a correctness pair where there is none, see `settle` |
+| `settle` | str or null | what a problem without a correctness pair needs, see `more_samples` |
 """
 
 import math
@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from codedpo_plugin.pairing.confidence import evidence
-from codedpo_plugin.pairing.more_samples import what_would_settle
+from codedpo_plugin.pairing.more_samples import samples_needed
 from codedpo_plugin.pairing.selection import SELECTIONS, UNSURE, Problem
 from codedpo_plugin.parsing.programs import normalised
 from codedpo_plugin.ranking.credible_tests import credible_tests, ranked
@@ -66,7 +66,7 @@ def select_pairs(rows: Iterable[Row], recipe: Recipe) -> Iterator[Row]:
             pairs, no_correctness = _correctness(row, problem, recipe)
             efficiency, no_efficiency = _efficiency(row, problem, recipe)
             pairs += efficiency
-        unsettled = recipe.pairs.correctness and no_correctness
+        lacking = recipe.pairs.correctness and no_correctness
         yield {
             "task_id": row["task_id"],
             "best": order[0] if order else None,
@@ -74,27 +74,27 @@ def select_pairs(rows: Iterable[Row], recipe: Recipe) -> Iterator[Row]:
             "pairs": pairs,
             "no_correctness": no_correctness,
             "no_efficiency": no_efficiency,
-            "settle": what_would_settle(problem) if unsettled and order else None,
+            "settle": samples_needed(problem) if lacking and order else None,
         }
 
 
 def problem_of(row: Row, order: list[int], recipe: Recipe) -> Problem:
-    """What a selection looks at, of a ranked problem."""
+    """The input of a selection, from the row of a ranked problem."""
     scores = np.array(row[recipe.ranker]["solution_scores"])
     return Problem(pass_matrix(row), scores, order, [len(text) for text in row["solutions"]])
 
 
 def _correctness(row: Row, problem: Problem, recipe: Recipe) -> tuple[list[Row], str | None]:
-    """A right solution against a wrong one."""
+    """Solutions that are likely right against ones that are likely wrong."""
     if not recipe.pairs.correctness:
         return [], "switched off"
     choices, why = SELECTIONS[recipe.pairs.selection](problem, recipe.pairs)
-    apart = [choice for choice in choices if not _same_text(row, choice.chosen, choice.rejected)]
-    if choices and not apart:
+    distinct = [choice for choice in choices if not _same_text(row, choice.chosen, choice.rejected)]
+    if choices and not distinct:
         return [], "chosen and rejected read the same"
     return [
         _pair(row, recipe, "correctness", choice.chosen, choice.rejected, choice.confidence)
-        for choice in apart
+        for choice in distinct
     ], why
 
 
@@ -112,7 +112,7 @@ def _efficiency(row: Row, problem: Problem, recipe: Recipe) -> tuple[list[Row], 
     fast, slow = row["timed"][fastest], row["timed"][slowest]
     if _same_text(row, fast, slow):
         return [], "fastest and slowest are the same program"
-    right = recipe.pairs.calibration.probability(evidence(problem.matrix, fast).standing)
+    right = recipe.pairs.calibration.probability(evidence(problem.matrix, fast).support)
     faster = 0.5 * (1 + math.erf(gap / max(error, 1e-9) / math.sqrt(2)))
     if right * faster < recipe.pairs.min_confidence:
         return [], UNSURE
@@ -141,7 +141,7 @@ def _pair(
 
 
 def _same_text(row: Row, one: int, other: int) -> bool:
-    """Whether a model could not tell the two apart: as programs, or as responses."""
+    """Whether the two are the same to a model: as programs, or as responses."""
     solutions, responses = row["solutions"], row["responses"]
     if normalised(solutions[one]) == normalised(solutions[other]):
         return True

@@ -1,8 +1,8 @@
 """Selection: which solutions of a problem become chosen and rejected in correctness pairs.
 
 Two ways, named in `SELECTIONS`: `worst` is the paper's (top against bottom, section 3.3);
-`near_miss` wants a rejected solution that comes close. To add one, write such a function and name
-it there.
+`near_miss` rejects a hard negative: a solution that passes some tests. To add one, write such a
+function and name it there.
 """
 
 import hashlib
@@ -17,12 +17,14 @@ from codedpo_plugin.recipe import Pairs
 
 UNSURE = "confidence below pairs.min_confidence"
 
-_NEARLY, _FURTHER = 0.8, 0.5  # of the highest confidence: what a better lesson, or one more, costs
+# Confidence that may be given up, as a share of the highest: for a more informative pair, and for
+# a further one.
+_NEARLY, _FURTHER = 0.8, 0.5
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What a selection looks at."""
+    """The input of a selection."""
 
     matrix: PassMatrix
     scores: np.ndarray
@@ -39,8 +41,8 @@ class Choice:
 
     chosen: int
     rejected: int
-    lead: float
-    """See `confidence`."""
+    margin: float
+    """Of evidence, see `confidence`; not the score difference that `pairs.min_margin` limits."""
     confidence: float
     """Probability that the pair is right."""
 
@@ -63,10 +65,10 @@ def worst(problem: Problem, pairs: Pairs) -> tuple[list[Choice], str | None]:
 def near_miss(problem: Problem, pairs: Pairs) -> tuple[list[Choice], str | None]:
     """The best solution's behaviour against others that fail, or why there is no such pair.
 
-    Rejected fails a credible test and differs from chosen on an input of the tests. Of those that
-    make a pair of nearly the highest confidence it is one that passes some test, and that makes
-    chosen the longer text in every other pair. Further pairs of a problem have rejected solutions
-    of other behaviours, and chosen ones of other texts.
+    Rejected fails a credible test and differs from chosen on an input of the tests. Of the options
+    with nearly the highest confidence, one is preferred that passes some test, and that makes
+    chosen the longer text in half of all pairs. Further pairs of a problem have rejected solutions
+    with other behaviours, and chosen ones with other texts.
     """
     best = problem.order[0]
     found = evidence(problem.matrix, best)
@@ -81,23 +83,23 @@ def near_miss(problem: Problem, pairs: Pairs) -> tuple[list[Choice], str | None]
     if highest < pairs.min_confidence:
         return [], UNSURE
     choices: list[Choice] = []
-    peers = _peers(problem, found)
+    cluster = _cluster(problem, found)
     while len(choices) < pairs.per_problem:
         least = max(pairs.min_confidence, (_FURTHER if choices else _NEARLY) * highest)
         likely = [option for option in options if option.confidence >= least]
         if not likely:
             break
-        choice = _most_telling(problem, peers, likely, len(choices))
+        choice = _most_informative(problem, cluster, likely, len(choices))
         choices.append(choice)
         same = (problem.matrix.outputs == problem.matrix.outputs[choice.rejected]).all(axis=1)
         options = [option for option in options if not same[option.rejected]]
-        peers = [index for index in peers if index != choice.chosen] or peers
+        cluster = [index for index in cluster if index != choice.chosen] or cluster
     return choices, None
 
 
 def _choice(best: int, rejected: int, found: Evidence, pairs: Pairs) -> Choice:
-    lead = found.lead(rejected)
-    return Choice(best, rejected, lead, pairs.calibration.probability(lead))
+    margin = found.margin(rejected)
+    return Choice(best, rejected, margin, pairs.calibration.probability(margin))
 
 
 def _fails(problem: Problem, other: int, found: Evidence) -> bool:
@@ -109,18 +111,20 @@ def _fails(problem: Problem, other: int, found: Evidence) -> bool:
     return fails and found.differs[other] > 0 and matrix.programs[other] != matrix.programs[best]
 
 
-def _peers(problem: Problem, found: Evidence) -> list[int]:
+def _cluster(problem: Problem, found: Evidence) -> list[int]:
     """Different programs that behave as the best solution."""
     programs: dict[int, int] = {}
     for index in problem.order:
-        if found.alike[index]:
+        if found.cluster[index]:
             programs.setdefault(int(problem.matrix.programs[index]), index)
     return list(programs.values())
 
 
-def _most_telling(problem: Problem, peers: list[int], options: list[Choice], number: int) -> Choice:
-    """The option that a model learns most from, with a chosen solution out of `peers`; it is the
-    problem's `number`-th pair.
+def _most_informative(
+    problem: Problem, cluster: list[int], options: list[Choice], number: int
+) -> Choice:
+    """The option that a model learns most from, with a chosen solution from `cluster`, for the
+    problem's pair `number`: a hard negative, and no bias of length over many pairs.
     """
     wanted = _coin(f"{problem.matrix.task_id}/{number}")
 
@@ -129,11 +133,11 @@ def _most_telling(problem: Problem, peers: list[int], options: list[Choice], num
         some = bool(problem.matrix.passes[choice.rejected].any())
         return some, longer == wanted, choice.confidence
 
-    return max((replace(option, chosen=c) for c in peers for option in options), key=value)
+    return max((replace(option, chosen=c) for c in cluster for option in options), key=value)
 
 
 def _coin(name: str) -> bool:
-    """Heads or tails, fixed by the name: whether chosen should be the longer one."""
+    """A fair coin, fixed by the name: whether chosen should be the longer text."""
     return hashlib.sha256(name.encode()).digest()[0] % 2 == 0
 
 

@@ -1,8 +1,8 @@
-"""Rank-eval: how often rankers and selections are right, on candidates whose truth is known.
+"""Evaluation of rankers and selections on candidates whose correctness is known.
 
 Candidates have a further column `truth`: a list with true, false or null for each solution, or an
-object of such lists. It is read here and nowhere else. Every problem is sampled down to N solutions
-and M tests, several times over, as if no more had been drawn from the model.
+object of such lists. It is read here and nowhere else. N solutions and M tests of every problem are
+drawn, several times, as if no more had been sampled from the model.
 """
 
 import json
@@ -33,7 +33,7 @@ class Labelled:
 
     matrix: PassMatrix
     probe_tests: np.ndarray
-    """int [P]: the test that each further input was made from."""
+    """int [P]: the test that each further input was mutated from."""
     lengths: np.ndarray
     """int [N]: characters."""
     truth: np.ndarray
@@ -41,13 +41,13 @@ class Labelled:
 
     @property
     def mixed(self) -> bool:
-        """Whether there are right and wrong solutions: else no ranking matters."""
+        """Whether it has right and wrong solutions; if not, all rankings are equally good."""
         return bool((self.truth == 1).any() and (self.truth == 0).any())
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A pair that some selection made in some draw, and what the truth says of it."""
+    """A pair that a selection made in one draw, judged by the truth."""
 
     problem: int
     confidence: float
@@ -57,8 +57,8 @@ class Pair:
     """Chosen is wrong and rejected is right."""
     mixed: bool
     """The problem has right and wrong solutions: a right pair could be made."""
-    lead: float
-    near: bool
+    margin: float
+    hard_negative: bool
     """Rejected passes some test."""
     shorter: float
     """1 where chosen is the shorter text, 0.5 for equal lengths."""
@@ -66,12 +66,12 @@ class Pair:
 
 @dataclass(frozen=True)
 class Results:
-    """What was found, by ranker and by selection."""
+    """Values of all draws, by ranker and by selection."""
 
     problems: int
-    """How many there were."""
+    """Number of problems."""
     draws: int
-    """How often each was sampled."""
+    """Samples of each problem."""
     rankings: dict[str, dict[str, dict[int, list[float]]]]
     """ranker -> metric -> problem -> values of the draws, of mixed problems."""
     pairs: dict[str, list[Pair]]
@@ -79,7 +79,7 @@ class Results:
 
 
 def labelled_problems(recipe: Recipe, truth: str | None, console: Console) -> list[Labelled]:
-    """Execute and probe the candidates (what is done is not done again), and read their truth.
+    """Execute the candidates, also on mutated inputs, unless that is done; and read their truth.
 
     Raises:
         InputError: a problem has no `truth`, or one of another length than its solutions.
@@ -119,16 +119,16 @@ def evaluate(
 ) -> Results:
     """Rank and select in `draws` samples of at most `size` (N solutions, M tests) per problem.
 
-    `pairs` gives the calibration and what else a selection reads; nothing is left out for a low
-    confidence, so that results can be compared at any coverage.
+    `pairs` holds the calibration and the other settings of a selection. Pairs of low confidence are
+    kept, so that results can be compared at any coverage.
     """
     everything = pairs.model_copy(update={"min_confidence": 0.0})
     selections = _selections(everything)
     results = Results(len(problems), draws, {name: {} for name in RANKERS}, {})
     for draw in range(draws):
-        chance = np.random.default_rng(draw)
+        rng = np.random.default_rng(draw)
         for number, whole in enumerate(problems):
-            sample = drawn(whole, size, chance)
+            sample = drawn(whole, size, rng)
             scores = {name: rank(sample.matrix).solutions for name, rank in RANKERS.items()}
             if sample.mixed:
                 _add_rankings(results, number, sample, scores)
@@ -153,12 +153,14 @@ def _selections(pairs: Pairs) -> dict[str, tuple[str, str, Pairs]]:
 
 
 def drawn(
-    whole: Labelled, size: tuple[int | None, int | None], chance: np.random.Generator
+    whole: Labelled, size: tuple[int | None, int | None], rng: np.random.Generator
 ) -> Labelled:
-    """A sample of one problem's solutions and tests, in their order, with their further inputs."""
+    """A random sample of one problem's solutions and tests, in their order, and of the further
+    inputs those that were mutated from these tests.
+    """
     n, m = whole.matrix.passes.shape
-    rows = np.sort(chance.permutation(n)[: size[0]])
-    tests = np.sort(chance.permutation(m)[: size[1]])
+    rows = np.sort(rng.permutation(n)[: size[0]])
+    tests = np.sort(rng.permutation(m)[: size[1]])
     probes = m + np.flatnonzero(np.isin(whole.probe_tests, tests))
     columns = np.concatenate([tests, probes])
     matrix = PassMatrix(
@@ -182,7 +184,7 @@ def _add_rankings(
 
 
 def _problem(sample: Labelled, scores: np.ndarray) -> Problem | None:
-    """What a selection looks at; None where no solution ran, or the best passes no test."""
+    """The input of a selection; None where no solution ran, or the best passes no test."""
     tests = sample.matrix.outputs[:, : sample.matrix.passes.shape[1]]
     ran = np.flatnonzero((tests != NOT_RUN).any(axis=1) | sample.matrix.passes.any(axis=1))
     order = sorted(ran.tolist(), key=lambda index: -scores[index])
@@ -198,8 +200,8 @@ def _judged(
     number: int,
     by_confidence: bool,
 ) -> Iterator[Pair]:
-    """What the truth says of the pairs; those of unknown truth are left out."""
-    # Rankers but ours have no confidence: the size of the group tied at the top is the best known.
+    """The pairs, judged by the truth; those with an unknown side are left out."""
+    # Other rankers have no confidence: the share of solutions tied at the top is the best filter.
     tied = float((scores == scores.max()).mean()) if len(scores) else 0.0
     for choice in choices:
         chosen, rejected = sample.truth[choice.chosen], sample.truth[choice.rejected]
@@ -212,15 +214,15 @@ def _judged(
             right=bool(chosen == 1 and rejected == 0),
             inverted=bool(chosen == 0 and rejected == 1),
             mixed=sample.mixed,
-            lead=choice.lead,
-            near=bool(sample.matrix.passes[choice.rejected].any()),
+            margin=choice.margin,
+            hard_negative=bool(sample.matrix.passes[choice.rejected].any()),
             shorter=0.5 + 0.5 * float(np.sign(lengths[1] - lengths[0])),
         )
 
 
 def by_confidence(pairs: Sequence[Pair]) -> tuple[np.ndarray, np.ndarray]:
-    """(number of pairs taken, share of them right), surest first, at each change of confidence:
-    pairs of one confidence come together, as no order among them is earned.
+    """(number of pairs taken, share of them right), most confident first. Pairs of equal confidence
+    are taken together.
     """
     ordered = sorted(pairs, key=lambda pair: -pair.confidence)
     right = np.cumsum([pair.right for pair in ordered])

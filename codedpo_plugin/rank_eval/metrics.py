@@ -1,4 +1,4 @@
-"""How well scores order the solutions of one problem, given which are right.
+"""Metrics of a ranking: how well scores order the solutions of one problem, given which are right.
 
 Every metric takes scores [N] and truth [N] (1 right, 0 wrong, both present), and is higher for
 better orders.
@@ -11,7 +11,7 @@ from scipy import stats
 
 
 def top_1(scores: np.ndarray, truth: np.ndarray) -> float:
-    """The share of right ones among the solutions with the best score."""
+    """The share of right solutions among those with the best score."""
     return float(truth[scores == scores.max()].mean())
 
 
@@ -25,7 +25,7 @@ def auc(scores: np.ndarray, truth: np.ndarray) -> float:
 
 def ndcg(scores: np.ndarray, truth: np.ndarray) -> float:
     """Normalised discounted cumulative gain (Järvelin and Kekäläinen 2002); tied scores share the
-    gain of their places.
+    gain of their ranks.
     """
     discounts = 1 / np.log2(np.arange(2, len(scores) + 2))
     best = float(np.sort(truth)[::-1] @ discounts)

@@ -1,4 +1,4 @@
-"""The picture of rank-eval: precision against coverage, calibration, and the rankers' top-1."""
+"""The plot of rank-eval: precision against coverage, calibration, and the rankers' top-1."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from codedpo_plugin.rank_eval.evaluate import DEFAULT, DEFAULT_SINGLE, PAPER, Results, by_confidence
 from codedpo_plugin.reporting.plot_style import STYLE
 
-_SHOWN = {
+_COLOURS = {
     DEFAULT: "#d55e00",
     DEFAULT_SINGLE: "#e69f00",
     "b4, worst": "#56b4e9",
@@ -34,9 +34,9 @@ def overview(summary: dict[str, Any], results: Results, out: Path) -> None:
 
 def _precision_coverage(axes: Axes, results: Results) -> None:
     paper = max(len(results.pairs[PAPER]), 1)
-    for name, colour in _SHOWN.items():
+    for name, colour in _COLOURS.items():
         taken, right = by_confidence(results.pairs[name])
-        drawn = taken > 20  # shares of fewer say nothing
+        drawn = taken > 20  # shares of fewer pairs are too noisy
         axes.plot(taken[drawn] / paper, right[drawn], color=colour, label=name, linewidth=1.8)
     axes.set(title="Right pairs", xlabel="pairs / pairs of the paper's rule", ylim=(0, 1))
     axes.set_ylabel("chosen right and rejected wrong")
@@ -46,9 +46,11 @@ def _precision_coverage(axes: Axes, results: Results) -> None:
 
 
 def _calibration(axes: Axes, bins: Sequence[tuple[float, float, int]]) -> None:
-    sure, good, size = (np.array(column) for column in zip(*bins, strict=True))
+    confidence, right, size = (np.array(column) for column in zip(*bins, strict=True))
     axes.plot((0, 1), (0, 1), color="#999999", linewidth=1, linestyle=":")
-    axes.scatter(sure, good, s=20 + 300 * size / size.sum(), color=_SHOWN[DEFAULT], alpha=0.8)
+    axes.scatter(
+        confidence, right, s=20 + 300 * size / size.sum(), color=_COLOURS[DEFAULT], alpha=0.8
+    )
     axes.set(title="Calibration", xlabel="confidence", ylabel="share right")
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
 

@@ -1,4 +1,4 @@
-"""What rank-eval found, as tables, as a picture and as JSON.
+"""The report of rank-eval: tables, a plot and JSON.
 
 Coverage is counted in pairs, as a share of those that the paper's rule makes of the same samples.
 """
@@ -24,7 +24,13 @@ _BINS = 10
 
 
 def summarise(results: Results, calibration: Calibration, canary: int) -> dict[str, Any]:
-    """All figures, as plain values; shares with 95 % intervals over problems."""
+    """All figures as plain values; shares with 95 % intervals over problems.
+
+    Args:
+        results: of `evaluate`.
+        calibration: of the recipe.
+        canary: number of problems in the calibration set; 0 for none.
+    """
     paper = results.pairs[PAPER]
     return {
         "problems": results.problems,
@@ -45,10 +51,11 @@ def _selection(pairs: list[Pair], paper: int, results: Results) -> dict[str, Any
         return _over_problems(list(of), results.problems, lambda some: _mean(map(what, some)))
 
     def first(number: float) -> Interval:
+        most = number / max(len(pairs), 1)
         return _over_problems(
             pairs,
             results.problems,
-            lambda some: _mean(pair.right for pair in _surest(some, number / max(len(pairs), 1))),
+            lambda some: _mean(pair.right for pair in _most_confident(some, most)),
         )
 
     def reaching(precision: float) -> Interval:
@@ -65,66 +72,66 @@ def _selection(pairs: list[Pair], paper: int, results: Results) -> dict[str, Any
         "right at the paper's coverage": first(paper),
         "right at half of it": first(paper / 2),
         "coverage": {str(precision): reaching(precision) for precision in PRECISIONS},
-        "near misses": _mean(pair.near for pair in pairs),
+        "near misses": _mean(pair.hard_negative for pair in pairs),
         "length alone": max(
             _mean(pair.shorter for pair in pairs), 1 - _mean(pair.shorter for pair in pairs)
         ),
     }
 
 
-def _surest(pairs: Sequence[Pair], share: float) -> list[Pair]:
+def _most_confident(pairs: Sequence[Pair], share: float) -> list[Pair]:
     """The share of the pairs with the highest confidence."""
     ordered = sorted(pairs, key=lambda pair: -pair.confidence)
     return ordered[: max(1, round(min(share, 1.0) * len(ordered)))]
 
 
 def _coverage(pairs: Sequence[Pair], precision: float) -> float:
-    """The largest share of the pairs, surest first, of which this share is right."""
+    """The largest share of the pairs, most confident first, at which this share is right."""
     taken, right = by_confidence(pairs)
     good = taken[right >= precision]
     return float(good[-1] / len(pairs)) if len(good) else 0.0
 
 
 def _calibration(results: Results, calibration: Calibration, canary: int) -> dict[str, Any]:
-    """Calibration error of the default with this calibration, and with one fitted to `canary`
-    other problems; and the fit to all problems, for use on further ones.
+    """Calibration error of the default with this calibration, and with one fitted to a set of
+    `canary` other problems; and the fit to all problems, for use on further ones.
     """
     pairs = results.pairs[DEFAULT_SINGLE]
-    leads, right = np.array([p.lead for p in pairs]), np.array([p.right for p in pairs])
-    # Draws of one problem are not new evidence: all together they count as one pair.
-    fitted = calibrate(leads, right, calibration, weight=1 / results.draws)
+    margins, right = np.array([p.margin for p in pairs]), np.array([p.right for p in pairs])
+    # Draws of one problem are not independent: together they count as one pair.
+    fitted = calibrate(margins, right, calibration, weight=1 / results.draws)
     found = {
         "used": calibration.model_dump(),
-        "error": _error([calibration.probability(lead) for lead in leads], right),
+        "error": _error([calibration.probability(margin) for margin in margins], right),
         "fitted": fitted.model_dump(),
-        "bins": _bins([calibration.probability(lead) for lead in leads], right),
+        "bins": _bins([calibration.probability(margin) for margin in margins], right),
     }
     if canary:
         found["canary"] = canary
-        found["error after canary"] = _mean(_after_canary(pairs, calibration, canary))
+        found["error after canary"] = _mean(_errors_after_fit(pairs, calibration, canary))
     return found
 
 
-def _after_canary(pairs: list[Pair], prior: Calibration, canary: int) -> list[float]:
-    """Calibration errors on the other problems, after fits to so many at random, 20 times."""
-    chance = np.random.default_rng(0)
+def _errors_after_fit(pairs: list[Pair], prior: Calibration, canary: int) -> list[float]:
+    """Calibration errors on the other problems, after fits to `canary` random ones, 20 times."""
+    rng = np.random.default_rng(0)
     numbers = sorted({pair.problem for pair in pairs})
     errors = []
     for _ in range(20):
-        known = set(chance.permutation(numbers)[:canary].tolist())
+        known = set(rng.permutation(numbers)[:canary].tolist())
         # One pair for each problem, as a user would have.
         seen = {pair.problem: pair for pair in pairs if pair.problem in known}.values()
         fitted = calibrate(
-            np.array([p.lead for p in seen]), np.array([p.right for p in seen]), prior
+            np.array([p.margin for p in seen]), np.array([p.right for p in seen]), prior
         )
         rest = [pair for pair in pairs if pair.problem not in known]
         right = np.array([pair.right for pair in rest])
-        errors.append(_error([fitted.probability(pair.lead) for pair in rest], right))
+        errors.append(_error([fitted.probability(pair.margin) for pair in rest], right))
     return errors
 
 
 def _bins(confidence: Sequence[float], right: np.ndarray) -> list[tuple[float, float, int]]:
-    """(mean confidence, share right, pairs) of ten equal bins of confidence; no empty ones."""
+    """(mean confidence, share right, pairs) of ten equal bins of confidence, without empty ones."""
     values = np.array(confidence)
     which = np.minimum((values * _BINS).astype(int), _BINS - 1)
     return [
@@ -138,7 +145,7 @@ def _error(confidence: Sequence[float], right: np.ndarray) -> float:
     """Expected calibration error: mean of |confidence - share right| over ten bins, by size."""
     bins = _bins(confidence, right)
     total = sum(size for _, _, size in bins) or 1
-    return sum(abs(sure - good) * size for sure, good, size in bins) / total
+    return sum(abs(mean - right_share) * size for mean, right_share, size in bins) / total
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -175,7 +182,7 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
 
 
 def calibration_lines(calibration: dict[str, Any]) -> list[str]:
-    """How far confidence and truth lie apart, and what to write in a recipe instead."""
+    """The calibration error, and the recipe setting that fits these problems."""
     error = f"calibration error of the default: {calibration['error']:.3f}"
     if "canary" in calibration:
         after = calibration["error after canary"]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from rich.console import Console
@@ -15,6 +16,7 @@ from codedpo_plugin import pipeline
 from codedpo_plugin.dataset import export, hub
 from codedpo_plugin.errors import InfrastructureError, InputError
 from codedpo_plugin.recipe import Recipe
+from codedpo_plugin.run_folder.shards import read_rows
 from helpers.candidates import DOUBLE, SIGN, make_recipe
 
 PAIR_COLUMNS = [
@@ -142,6 +144,21 @@ def test_no_pair_has_two_equal_texts(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no problem gave a pair"):
         pipeline.build(recipe, (1, 1), Console(quiet=True))
     assert (recipe.output / "more.jsonl").exists()  # what would help is told all the same
+
+
+def test_a_target_precision_drops_the_least_confident_pairs(tmp_path: Path) -> None:
+    recipe = make_recipe(tmp_path, [DOUBLE, SIGN])
+    pipeline.build(recipe, (1, 1), Console(quiet=True))
+    confidences = [
+        pair["confidence"] for row in read_rows(recipe.output, "pairs") for pair in row["pairs"]
+    ]
+    target = (max(confidences) + np.mean(confidences)) / 2
+    stricter = recipe.model_copy(
+        update={"pairs": recipe.pairs.model_copy(update={"target_precision": target})}
+    )
+    least = export.least_confidence(stricter, 1)
+    assert np.mean([value for value in confidences if value >= least]) >= target
+    assert np.mean(sorted(confidences)[:1]) < least
 
 
 def test_a_failed_export_keeps_the_old_dataset(built: Recipe) -> None:
