@@ -1,11 +1,12 @@
-"""A limit on the memory and the number of processes of a whole sandbox, where cgroup v2 allows.
+"""A limit on the memory and the number of processes of a whole sandbox, where cgroup v2 allows it.
 
-Limits of a leaf (`lockdown.lock_leaf`) bind its address space; what the kernel holds for it counts
-here: files in a scratch folder in memory, pipes, page tables. And the kernel's own count tells a
-sandbox that reached its limit from a machine that has no memory left.
+The limits of a worker process (`lockdown.lock_worker`) bind its address space; here, what the
+kernel holds for it counts too: files in a scratch folder in memory, pipes, page tables. The
+kernel's own count also distinguishes a sandbox that reached its limit from a machine that is out of
+memory.
 
-A cgroup is made beside or below this process's own one: where controllers are handed down already,
-and where this user may write. Nothing that exists is moved or changed.
+A cgroup is created beside or below that of this process: where the controllers are delegated
+already, and where this user may write. Nothing that exists is moved or changed.
 """
 
 import contextlib
@@ -15,23 +16,23 @@ import sys
 import time
 from pathlib import Path
 
-_MARGIN = 256 << 20  # bytes beyond a leaf's: zygote, row process, page tables, scratch in memory
+MARGIN = 256 << 20  # bytes, in addition to a worker's: zygote, fork server, page tables, scratch
 _PROCESSES = 256
-_AGE = 60.0  # seconds: a younger cgroup may get its first process yet
+_AGE = 60.0  # seconds: a younger cgroup may still get its first process
 _count = itertools.count()
 
 
 class Cgroup:
-    """One for a zygote and all below it; `state`: "on", or why there is none."""
+    """One for a zygote and its descendants; `state`: "on", or why there is none."""
 
     def __init__(self, memory_bytes: int) -> None:
-        self._folder: Path | None = None
+        self.folder: Path | None = None
         try:
             parent = _parent()
-            _sweep(parent)
-            self._folder = parent / f"codedpo-{os.getpid()}-{next(_count)}"
-            self._folder.mkdir()
-            self._write("memory.max", memory_bytes + _MARGIN)
+            sweep(parent)
+            self.folder = parent / f"codedpo-{os.getpid()}-{next(_count)}"
+            self.folder.mkdir()
+            self._write("memory.max", memory_bytes + MARGIN)
             self._write("pids.max", _PROCESSES)
             with contextlib.suppress(OSError):  # a kernel without swap
                 self._write("memory.swap.max", 0)
@@ -41,8 +42,8 @@ class Cgroup:
             self.state = f"off: {error}"
 
     def add(self, pid: int) -> None:
-        """Put a process, and all that it will fork, into the cgroup."""
-        if not self._folder:
+        """Put a process and its future descendants into the cgroup."""
+        if not self.folder:
             return
         try:
             self._write("cgroup.procs", pid)
@@ -51,44 +52,48 @@ class Cgroup:
             self.state = f"off: {error}"
 
     def times_full(self) -> int:
-        """How often the memory limit was reached for good: then the kernel killed a process."""
-        if not self._folder:
+        """How often the kernel killed a process because the memory limit was reached."""
+        if not self.folder:
             return 0
-        events = dict(line.split() for line in (self._folder / "memory.events").open())
+        events = dict(line.split() for line in (self.folder / "memory.events").open())
         return int(events["oom"])
 
     def kill(self) -> None:
-        """Kill all in it, whatever session they are in."""
-        if self._folder:
+        """Kill all its processes, whatever session they are in."""
+        if self.folder:
             with contextlib.suppress(OSError):  # before Linux 5.14
                 self._write("cgroup.kill", 1)
 
     def remove(self) -> None:
-        """Remove it, when its processes have ended."""
-        folder, self._folder = self._folder, None
+        """Remove it as soon as its processes have ended."""
+        folder, self.folder = self.folder, None
         for _ in range(100):
             if not folder or _removed(folder):
                 return
             time.sleep(0.01)
 
     def _write(self, name: str, value: int) -> None:
-        assert self._folder
-        (self._folder / name).write_text(f"{value}\n")
+        assert self.folder
+        (self.folder / name).write_text(f"{value}\n")
 
 
 def _parent() -> Path:
-    """Where a cgroup with both limits can be made; raises OSError where there is no such place."""
-    own = _own()
+    """Where a cgroup with both limits can be created; raises OSError if there is no such place."""
+    own = own_cgroup()
     for folder in (own, own.parent):
         with contextlib.suppress(OSError):
-            handed_down = (folder / "cgroup.subtree_control").read_text().split()
-            if {"memory", "pids"} <= {*handed_down} and os.access(folder, os.W_OK):
+            delegated = (folder / "cgroup.subtree_control").read_text().split()
+            if {"memory", "pids"} <= {*delegated} and os.access(folder, os.W_OK):
                 return folder
     raise OSError("no cgroup v2 with memory and pids that this user may divide")
 
 
-def _own() -> Path:
-    """This process's cgroup, in the file system."""
+def own_cgroup() -> Path:
+    """The folder of this process's cgroup.
+
+    Raises:
+        OSError: it has none.
+    """
     if not sys.platform.startswith("linux"):
         raise OSError("needs Linux")
     with open("/proc/self/mountinfo") as file:
@@ -102,8 +107,8 @@ def _own() -> Path:
     raise OSError("no cgroup v2 is mounted")
 
 
-def _sweep(parent: Path) -> None:
-    """Remove what killed builds have left: no process is in it."""
+def sweep(parent: Path) -> None:
+    """Remove cgroups that killed builds have left: old ones without processes."""
     for folder in parent.glob("codedpo-*"):
         with contextlib.suppress(OSError):
             if time.time() - folder.stat().st_mtime > _AGE:
@@ -111,7 +116,7 @@ def _sweep(parent: Path) -> None:
 
 
 def _removed(folder: Path) -> bool:
-    """Whether it is gone; not while a process is in it."""
+    """Remove a cgroup, unless a process is in it; whether it is gone."""
     try:
         folder.rmdir()
     except FileNotFoundError:

@@ -21,7 +21,7 @@ from codedpo_plugin.sandbox import protocol
 from codedpo_plugin.sandbox.zygote_handle import Died, Interpreter, Zygote
 
 _TRIES = 3  # of one cell, when the machine (not the solution) may have failed
-_PAUSE = 2.0  # seconds that the machine is given to recover, up to _TRIES times
+PAUSE = 2.0  # seconds that the machine is given to recover, up to _TRIES times
 _BUDGET = 10  # CPU limits of one cell that a program may use in one request
 _REPLY_MARGIN = 60.0  # seconds beyond all limits after which the zygote counts as dead
 
@@ -345,7 +345,7 @@ class Recovery:
             ((reply,),), _lost = self._run(HARMLESS, [_HARMLESS_CELL])
             if reply:
                 return
-            time.sleep(_PAUSE)
+            time.sleep(PAUSE)
         raise InfrastructureError(
             "this machine kills the processes of the sandbox, most likely because it is out of "
             "memory (see `dmesg`): use fewer `workers`, or a lower `execute.memory_mb`"

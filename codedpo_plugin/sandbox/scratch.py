@@ -1,4 +1,4 @@
-"""The scratch folder of a sandbox; what killed builds have left is swept at the next start."""
+"""Scratch folders of sandboxes; those that killed builds left are deleted at the next start."""
 
 import contextlib
 import fcntl
@@ -8,20 +8,20 @@ import tempfile
 import time
 from pathlib import Path
 
-_PREFIX = "codedpo-scratch-"
+PREFIX = "codedpo-scratch-"
 _AGE = 60.0  # seconds: a younger folder may not be locked yet
 
 
 class Scratch:
-    """An empty folder. Its maker holds a lock on it as long as it lives, whatever ends it."""
+    """An empty folder; the process that made it holds a lock on it until that process ends."""
 
     def __init__(self) -> None:
         sweep()
-        self.path = tempfile.mkdtemp(prefix=_PREFIX)
+        self.path = tempfile.mkdtemp(prefix=PREFIX)
         self._lock = _locked(self.path)
 
     def remove(self) -> None:
-        """Delete it, with all that is in it."""
+        """Delete it with its content."""
         _delete(self.path)
         if self._lock is not None:
             os.close(self._lock)
@@ -29,10 +29,11 @@ class Scratch:
 
 
 def sweep() -> None:
-    """Delete the folders of dead makers: old enough, and locked by nobody. Others' are left alone:
-    without the right to delete a folder nothing happens to it.
+    """Delete the folders of processes that have ended: old enough, and not locked.
+
+    Folders that this user has no right to delete stay.
     """
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
             old = time.time() - folder.lstat().st_mtime > _AGE
             if old and (lock := _locked(str(folder))) is not None:
@@ -41,7 +42,7 @@ def sweep() -> None:
 
 
 def _locked(path: str) -> int | None:
-    """A descriptor that holds the lock of a folder; None if somebody else does, or none can."""
+    """A descriptor that holds the lock of a folder; None if it cannot be locked, or is already."""
     try:
         folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
@@ -55,5 +56,5 @@ def _locked(path: str) -> int | None:
 
 
 def _delete(path: str) -> None:
-    # Not shutil.rmtree: a leaf can nest folders deeper than Python can recurse.
+    # Not shutil.rmtree: a worker can nest folders deeper than Python can recurse.
     subprocess.run(["rm", "-rf", path], check=False, stderr=subprocess.DEVNULL)

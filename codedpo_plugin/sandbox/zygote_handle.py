@@ -75,7 +75,7 @@ class Zygote:
         which it must have started; `pin_to`: a core to run on; `seed`: of `random` and of hashes.
         """
         self.scratch = scratch.Scratch()
-        self._cgroup = Cgroup(settings["memory_bytes"])
+        self.cgroup = Cgroup(settings["memory_bytes"])
         request_end, self._requests = os.pipe()
         self._replies, reply_end = os.pipe()
         self._pipes = [self._requests, self._replies]
@@ -108,7 +108,7 @@ class Zygote:
         self.pid = self._process.pid
         os.close(request_end)
         os.close(reply_end)
-        self._cgroup.add(self.pid)
+        self.cgroup.add(self.pid)
         if pin_to is not None:
             os.sched_setaffinity(self.pid, {pin_to})
         try:
@@ -117,7 +117,7 @@ class Zygote:
             self.close()
             raise InfrastructureError(f"the sandbox does not start ({died}): {_PROGRAM}") from None
         hello = json.loads(frame[-1])
-        self.layers: dict[str, str] = hello["layers"] | {"cgroup": self._cgroup.state}
+        self.layers: dict[str, str] = hello["layers"] | {"cgroup": self.cgroup.state}
         self.native: bool = hello["native"]
 
     def kill(self) -> bool:
@@ -125,7 +125,7 @@ class Zygote:
         crashed, which the machine does to nobody.
         """
         if self._process.returncode is None:  # else another process may have its number
-            self._cgroup.kill()
+            self.cgroup.kill()
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
         return self._process.wait() == FORK_SERVER_CRASHED
@@ -140,12 +140,12 @@ class Zygote:
         self.kill()
         while self._pipes:
             os.close(self._pipes.pop())
-        self._cgroup.remove()
+        self.cgroup.remove()
         self.scratch.remove()
 
     def times_full(self) -> int:
         """How often all its processes together have reached their share of memory."""
-        return self._cgroup.times_full()
+        return self.cgroup.times_full()
 
     def send(self, request: dict[str, Any]) -> None:
         """Send a request; raises `Died`."""

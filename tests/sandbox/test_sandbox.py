@@ -8,12 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from codedpo_plugin.errors import InfrastructureError
 from codedpo_plugin.execution.execute import execute_problem
-from codedpo_plugin.sandbox import self_check
 from codedpo_plugin.sandbox.client import Limits, Reply, Sandbox
-from codedpo_plugin.sandbox.encoding import decode
-from codedpo_plugin.sandbox.self_check import PROPERTIES, require
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only rlimits hold off Linux")
 
@@ -169,34 +165,6 @@ def test_sharing_a_process_changes_no_verdict(sandbox: Sandbox) -> None:
     ]
 
 
-def test_assertions_are_judged_where_the_solution_is_not(sandbox: Sandbox) -> None:
-    spoiler = (
-        "def sorted(x): return [2]\nimport builtins\nbuiltins.sorted = sorted\ndef f(x): return [9]"
-    )
-    assert outcome(sandbox, spoiler, "assert sorted(f(1)) == [2]") == "failed"
-    assert outcome(sandbox, "def f(x): return [2]", "assert sorted(f(1)) == [2]") == "passed"
-
-
-def test_a_module_that_only_the_assertion_uses_must_be_imported(sandbox: Sandbox) -> None:
-    test = "assert math.isclose(f(1), 2.0)"
-    assert outcome(sandbox, HONEST, test) == "error"
-    assert outcome(sandbox, f"import math\n{HONEST}", test) == "passed"
-
-
-def test_a_demanded_layer_that_is_off_refuses(sandbox: Sandbox) -> None:
-    require([next(name for name, state in sandbox.layers.items() if state == "on")], sandbox)
-    with pytest.raises(InfrastructureError, match="no_such_layer is off"):
-        require(["no_such_layer"], sandbox)
-
-
-def test_what_is_demanded_is_tried(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    require(["network", "processes", "signals", "memory", "filesystem"], sandbox)
-    monkeypatch.setitem(PROPERTIES, "network", ("network", "read_scratch"))
-    monkeypatch.setattr(self_check, "decode", lambda text: {**decode(text), "read_scratch": "open"})
-    with pytest.raises(InfrastructureError, match=r"network is off .* can read_scratch"):
-        require(["network"], sandbox)
-
-
 def test_a_dead_zygote_is_replaced_and_nothing_is_lost() -> None:
     with Sandbox(Limits(seconds=0.3)) as sandbox:
         os.kill(sandbox.zygote.pid, signal.SIGKILL)
@@ -216,26 +184,8 @@ def test_nothing_is_left_behind() -> None:
     assert not Path(f"/proc/{zygote}").exists()
 
 
-def test_an_assertion_on_a_name_of_the_solution_is_judged_with_it(sandbox: Sandbox) -> None:
-    test = "assert f(1) == LIMIT"
-    assert outcome(sandbox, HONEST, test) == "error"
-    assert outcome(sandbox, f"LIMIT = 2\n{HONEST}", test) == "passed"
-    assert outcome(sandbox, f"LIMIT = 3\n{HONEST}", test) == "failed"
-
-
 def test_a_program_that_is_slow_everywhere_is_left_after_ten_limits(sandbox: Sandbox) -> None:
     slow = "import time\ndef f(x):\n    end = time.thread_time() + 0.2\n    while time.thread_time() < end: pass"
     outcomes = [reply.outcome for reply in sandbox.run(slow, [CALL] * 30)]
     assert outcomes == sorted(outcomes)  # ended, then not_run
     assert 10 < outcomes.count("ended") < 20
-
-
-def test_a_test_that_is_heavy_for_all_is_run_to_its_end(sandbox: Sandbox) -> None:
-    heavy = "import time\ndef f(x):\n    end = time.thread_time() + 0.1\n    while x and time.thread_time() < end: pass\n    return x"
-    row = {
-        "task_id": "t",
-        "entry_point": "f",
-        "solutions": [heavy, heavy + "\n", heavy + "\n\n"],
-        "tests": ["assert f(1) == 1", "assert f(2) == 2", "assert f(0) == 0"],
-    }
-    assert execute_problem(row, sandbox, 100_000)["outcomes"] == [["passed"] * 3] * 3
