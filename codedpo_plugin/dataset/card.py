@@ -1,4 +1,4 @@
-"""The dataset card: front matter that `datasets` reads, what was done, counts, and a plot."""
+"""The dataset card: front matter that `datasets` reads, the method, counts, and a plot."""
 
 import hashlib
 from collections import Counter
@@ -30,10 +30,10 @@ def write_card(folder: Path, recipe: Recipe, rows: Counter[tuple[str, str]]) -> 
 
 
 def _chunk_size(folder: Path) -> int:
-    """Bytes that `datasets` reads at a time: 10 to 26 MiB; how many, the rows decide.
+    """Bytes that `datasets` reads at a time: 10 to 26 MiB, determined by a hash of the rows.
 
-    Its cache knows a folder by its base name and its card alone. Without this, a dataset that was
-    built again, or another run's, would be the one that was loaded first.
+    The cache of `datasets` identifies a folder by its base name and its card alone. Without this,
+    it would return the first dataset loaded, instead of one built again or by another run.
     """
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.jsonl")):
@@ -89,7 +89,7 @@ Splits are by problem. `chosen_index` and `rejected_index` are positions in the 
 `chosen_seconds` and `rejected_seconds` (efficiency pairs) are CPU time of one pass over the
 credible tests; scores compare only within a problem. `confidence` is the estimated probability that
 a pair is right: chosen right and rejected wrong, or, in efficiency pairs, both right and chosen
-faster. Filter on it for fewer and surer pairs.
+faster. Filter on it for fewer pairs of higher precision.
 
 ![lengths and speed ratios](pairs.png)
 

@@ -5,13 +5,13 @@
       dpo/train.jsonl test.jsonl   both kinds of pairs (the default config)
       correctness/ efficiency/     each kind alone
       kto/                         prompt, completion, label
-      sft/                         prompt, completion: the chosen ones
+      sft/                         prompt, completion: the chosen solutions
       pairs.png                    the plot on the card
       axolotl.yaml                 `datasets:` entry for a recipe
       llamafactory/                string rows and dataset_info.json
 
-JSONL is what every version of `datasets` that the three stacks pin can read. Rows lie in random
-order: KTO in TRL pairs neighbours, and mixtures take the first rows.
+Every version of `datasets` that the three stacks pin can read JSONL. Rows are in random order: KTO
+in TRL pairs neighbours, and mixtures take the first rows.
 """
 
 import glob
@@ -47,25 +47,25 @@ CONFIGS = ("dpo", "correctness", "efficiency", "kto", "sft")
 SPLITS = ("train", "test")
 
 _PILE = 8 << 20  # bytes of lines that are shuffled at a time
-_MOST_PILES = 500  # files open at a time
+_MAX_PILES = 500  # files open at a time
 
 
 @dataclass
 class Counts:
-    """What an export wrote."""
+    """Numbers of rows written and of pairs dropped."""
 
     rows: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(config, split) -> rows"""
     dropped: Counter[str] = field(default_factory=Counter)
-    """reason -> pairs that were selected and not written"""
+    """reason -> selected pairs that were not written"""
 
 
 def export(recipe: Recipe, console: Console | None = None) -> Counts:
-    """Write `RUN/dataset`, replacing an earlier one when the new one is whole.
+    """Write `RUN/dataset`, replacing an earlier one when the new one is complete.
 
     Raises:
-        InputError: pairs are not finished, there are none, or `export.text: response` is asked
-            of candidates without responses.
+        InputError: pairs are not finished, there are none, or `export.text` is `response` and the
+            candidates have no responses.
     """
     shards = finished_shards(recipe)
     folder = recipe.output / DATASET.folder
@@ -77,8 +77,8 @@ def export(recipe: Recipe, console: Console | None = None) -> Counts:
 
 
 def _temporary(run: Path) -> Path:
-    """A name of this process's own: two parts that end together may both write the dataset. Those
-    that killed processes of this machine have left are removed.
+    """A path of this process's own, as two parts that end together may both write the dataset.
+    Removes what killed processes of this machine have left.
     """
     head = f".{DATASET.folder}.{socket.gethostname()}."
     for left in run.glob(f"{glob.escape(head)}*.tmp") if storage.is_local(run) else ():
@@ -89,14 +89,14 @@ def _temporary(run: Path) -> Path:
 
 def _write_all(folder: Path, shards: int, recipe: Recipe, console: Console) -> Counts:
     """Write the rows of all configs, in random order."""
-    least = least_confidence(recipe, shards)
+    threshold = least_confidence(recipe, shards)
     with _Writer(folder) as writer, Progress(console, "export", 0, None) as progress:
         done = 0
         for index in range(shards):
             for row in read_merged(recipe.output, (CANDIDATES, PAIRS), index):
-                sure = [pair for pair in row["pairs"] if pair["confidence"] >= least]
-                writer.counts.dropped["below the target precision"] += len(row["pairs"]) - len(sure)
-                _write_problem(row | {"pairs": sure}, recipe, writer)
+                kept = [pair for pair in row["pairs"] if pair["confidence"] >= threshold]
+                writer.counts.dropped["below the target precision"] += len(row["pairs"]) - len(kept)
+                _write_problem(row | {"pairs": kept}, recipe, writer)
                 done += 1
             progress.update(done)
     writer.counts.dropped += Counter()  # without zeros
@@ -111,8 +111,8 @@ def _write_all(folder: Path, shards: int, recipe: Recipe, console: Console) -> C
 
 
 def least_confidence(recipe: Recipe, shards: int) -> float:
-    """The confidence from which on, together, `pairs.target_precision` of the pairs are expected to
-    be right; 0 without a target.
+    """The lowest threshold at which the pairs are expected to reach `pairs.target_precision`; 0
+    without a target, infinite if none does.
     """
     if recipe.pairs.target_precision is None:
         return 0.0
@@ -120,20 +120,24 @@ def least_confidence(recipe: Recipe, shards: int) -> float:
     for index in range(shards):
         for row in read_merged(recipe.output, (PAIRS,), index, ["pairs"]):
             found.extend(pair["confidence"] for pair in row["pairs"])
-    surest = np.sort(np.array(found))[::-1]
-    expected = np.cumsum(surest) / np.arange(1, len(surest) + 1)
+    descending = np.sort(np.array(found))[::-1]
+    expected = np.cumsum(descending) / np.arange(1, len(descending) + 1)
     enough = np.flatnonzero(expected >= recipe.pairs.target_precision)
-    return float(surest[enough[-1]]) if len(enough) else math.inf
+    return float(descending[enough[-1]]) if len(enough) else math.inf
 
 
 def _what_to_lower(recipe: Recipe) -> str:
     if recipe.pairs.target_precision is not None:
-        return " that is sure enough; lower pairs.target_precision or pairs.min_confidence"
+        return " of high enough confidence; lower pairs.target_precision or pairs.min_confidence"
     return ""
 
 
 def finished_shards(recipe: Recipe) -> int:
-    """The number of shards of a run, all of whose pairs are finished."""
+    """The number of shards of a run whose pairs are all finished.
+
+    Raises:
+        InputError: some are missing.
+    """
     manifest = read_manifest(recipe.output)
     shards = manifest["shards"] if manifest else 0
     missing = [i for i in range(shards) if not is_finished(PAIRS, recipe, i)]
@@ -146,7 +150,7 @@ def finished_shards(recipe: Recipe) -> int:
 
 
 class _Writer:
-    """Open files of a dataset being written, and what they hold."""
+    """The open files of a dataset being written, and their counts."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -178,7 +182,7 @@ class _Writer:
 
 
 def _write_problem(row: Row, recipe: Recipe, writer: _Writer) -> None:
-    """Write the rows that one problem gives to every config."""
+    """Write the rows of one problem to every config."""
     split = split_of(row["task_id"], recipe.export.seed, recipe.export.test_fraction)
     prompt = row["prompt"]
     labels: dict[int, bool] = {}
@@ -216,7 +220,7 @@ def _write_problem(row: Row, recipe: Recipe, writer: _Writer) -> None:
 
 
 def split_of(task_id: str, seed: int, test_fraction: float) -> str:
-    """`train` or `test`, the same for a problem whatever else the dataset holds."""
+    """`train` or `test`, independent of the other problems of the dataset."""
     digest = hashlib.sha256(f"{seed}/{task_id}".encode()).digest()
     return "test" if int.from_bytes(digest[:8], "big") < test_fraction * 2**64 else "train"
 
@@ -236,7 +240,7 @@ def _text(row: Row, index: int, recipe: Recipe) -> str:
 
 
 def _prompt(prompt: str, recipe: Recipe) -> Any:
-    """A message list; or a string that ends a line, so that no token spans it and the answer."""
+    """A message list, or a string that ends with a newline: no token spans it and the answer."""
     if recipe.export.format == "conversational":
         return [{"role": "user", "content": prompt}]
     return prompt if prompt.endswith("\n") else prompt + "\n"
@@ -251,8 +255,8 @@ def _completion(text: str, recipe: Recipe) -> Any:
 def _shuffle_lines(path: Path, seed: int) -> None:
     """Put the lines of a file in random order.
 
-    Lines are dealt at random to piles that fit in memory, and each pile is shuffled: any order is
-    as likely as any other, and the memory does not depend on the size of the file.
+    Lines are distributed at random over piles that fit in memory, and each pile is shuffled: every
+    order is equally likely, and memory does not depend on the size of the file.
     """
     rng = random.Random(f"{seed}/{path.parent.name}/{path.name}")
     piles = [path.with_suffix(f".pile{n}") for n in range(_piles(path.stat().st_size))]
@@ -272,7 +276,7 @@ def _shuffle_lines(path: Path, seed: int) -> None:
 
 
 def _piles(size: int) -> int:
-    return min(size // _PILE + 1, _MOST_PILES)
+    return min(size // _PILE + 1, _MAX_PILES)
 
 
 def _write_stack_files(new: Path, final: Path, recipe: Recipe, counts: Counts) -> None:
@@ -296,8 +300,8 @@ def _write_stack_files(new: Path, final: Path, recipe: Recipe, counts: Counts) -
 
 
 _AXOLOTL_CHAT = """\
-# Paste into an Axolotl recipe (DPO). Axolotl caches what it prepared by path, not by content: after
-# a new build, delete `dataset_prepared_path`, or run `axolotl preprocess`.
+# Paste into an Axolotl recipe (DPO). Axolotl caches prepared data by path, not by content: after a
+# new build, delete `dataset_prepared_path`, or run `axolotl preprocess`.
 rl: dpo
 datasets:
   - path: {path}
@@ -310,7 +314,7 @@ datasets:
 
 _AXOLOTL_STRINGS = """\
 # Paste into an Axolotl recipe (DPO); without a `type`, rows are strings: prompt, chosen, rejected.
-# Axolotl caches what it prepared by path, not by content: after a new build, delete
+# Axolotl caches prepared data by path, not by content: after a new build, delete
 # `dataset_prepared_path`, or run `axolotl preprocess`.
 rl: dpo
 datasets:

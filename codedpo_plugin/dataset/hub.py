@@ -1,4 +1,4 @@
-"""Push a finished dataset folder to the Hugging Face Hub. Never done unless asked."""
+"""Push a finished dataset folder to the Hugging Face Hub, only if the recipe says so."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ from codedpo_plugin.errors import InfrastructureError
 
 
 def push(folder: Path, name: str, *, private: bool) -> str:
-    """Upload a dataset folder to the dataset repository `name`; returns its address.
+    """Upload a dataset folder to the dataset repository `name`; returns its URL.
 
     The token is the one of `hf auth login` or `HF_TOKEN`.
 
     Raises:
-        InfrastructureError: the hub refused or cannot be reached; the folder stays as it is.
+        InfrastructureError: the Hub refused or cannot be reached; the folder is unchanged.
     """
     from huggingface_hub import HfApi
 
@@ -26,7 +26,7 @@ def push(folder: Path, name: str, *, private: bool) -> str:
         )
     except Exception as error:  # hub 1 raises httpx errors, hub 2 httpx2's: no common base
         raise InfrastructureError(
-            f"push to {name} failed: {error}\nThe dataset is whole in {folder}; log in with "
+            f"push to {name} failed: {error}\nThe dataset is complete in {folder}; log in with "
             "`hf auth login`, or check the name, and run the same command again."
         ) from None
     return str(repository)

@@ -35,7 +35,7 @@ def write_png(dpo: Path, out: Path) -> None:
 
 
 def as_svg(chosen: Sequence[float], rejected: Sequence[float], ratios: Sequence[float]) -> str:
-    """SVG of the same: lengths in characters, and seconds(rejected) / seconds(chosen)."""
+    """The same as SVG: lengths in characters, and seconds(rejected) / seconds(chosen)."""
     with matplotlib.rc_context(STYLE):
         return svg(_pairs_figure(chosen, rejected, ratios), "Lengths and speed ratios of the pairs")
 
@@ -94,7 +94,7 @@ def _histograms(
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
-    """Round numbers between the ends: the finest series whose labels do not touch."""
+    """Round numbers between the ends: the finest series whose labels do not overlap."""
     ticks: list[float] = []
     for digits in ((1, 1.1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 7), (1, 1.2, 1.5, 2, 3, 5), (1, 2, 5), (1,)):
         round_numbers = (digit * 10.0**power for power in range(9) for digit in digits)

@@ -11,7 +11,7 @@ _SAMPLE = 5000
 
 
 class Sample:
-    """At most 5,000 of the numbers added, each equally likely to be kept; all while they fit."""
+    """A uniform random sample of at most 5,000 of the numbers added (reservoir sampling)."""
 
     def __init__(self) -> None:
         self.values: list[float] = []
@@ -19,7 +19,7 @@ class Sample:
         self._random = random.Random(0)
 
     def add(self, value: float) -> None:
-        """Take one number."""
+        """Add one number."""
         self.seen += 1
         if len(self.values) < _SAMPLE:
             self.values.append(value)

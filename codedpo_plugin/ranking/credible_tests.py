@@ -1,4 +1,6 @@
-"""The best solution of a problem, and the credible tests: those that it passes (paper, 3.3-3.4)."""
+"""The order of solutions, and the credible tests: those that the best solution passes (paper,
+sections 3.3 and 3.4).
+"""
 
 import hashlib
 from typing import TYPE_CHECKING
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def ranked(row: Row, recipe: "Recipe") -> list[int]:
-    """Solutions that ran, best first; ties in the order that `pairs.ties` says."""
+    """Solutions that ran, best first; ties in the order of `pairs.ties`."""
     scores = row[recipe.ranker]["solution_scores"]
     return sorted(executed(row), key=lambda i: (-scores[i], _tie_break(row, i, recipe.pairs.ties)))
 
@@ -25,10 +27,10 @@ def credible_tests(row: Row, recipe: "Recipe") -> list[int]:
 
 
 def discriminative_tests(row: Row, credible: list[int]) -> list[int]:
-    """The credible tests that are worth timing: those that some solution fails.
+    """The credible tests that some solution fails; all of them if no solution fails any.
 
-    What even wrong solutions pass, an empty list say, is soon done by all, and tells fast from slow
-    no better. All of them, where no solution fails any.
+    These are worth timing: a test that even wrong solutions pass often has a trivial input, such as
+    an empty list, on which all programs are fast.
     """
     table = pass_flags(row)[executed(row)]
     return [test for test in credible if not table[:, test].all()] or credible

@@ -14,18 +14,18 @@ NO_VALUE, NOT_RUN, REFUSED = -1, -2, -3
 
 @dataclass(frozen=True)
 class PassMatrix:
-    """What the executions of one problem say."""
+    """The results of executing one problem's solutions."""
 
     task_id: str
     passes: np.ndarray
     """bool [N, M]: solution i passes test j."""
     outputs: np.ndarray
-    """int [N, C], C >= M: what the solutions return on the inputs of the tests, then on further
+    """int [N, C], C >= M: what the solutions return on the inputs of the tests, then on mutated
     inputs. Within a column, equal numbers mean the same value. NO_VALUE: it raised or timed out,
-    or its value cannot be compared. REFUSED: it raised a ValueError, as programs do for inputs
-    that they do not accept. NOT_RUN: nothing is known."""
+    or its value cannot be compared. REFUSED: it raised a ValueError, as programs do for invalid
+    inputs. NOT_RUN: nothing is known."""
     programs: np.ndarray
-    """int [N]: equal numbers mean the same program, but for comments and layout."""
+    """int [N]: equal numbers mean the same program, except for comments and layout."""
 
     def __post_init__(self) -> None:
         if self.passes.dtype != bool or self.passes.ndim != 2:
@@ -39,7 +39,7 @@ class PassMatrix:
 
 
 def executed(row: "Row") -> list[int]:
-    """Solutions of which at least one cell was run."""
+    """Positions of the solutions of which at least one cell was run."""
     return [i for i, line in enumerate(row["outcomes"]) if set(line) != {"not_run"}]
 
 
@@ -49,7 +49,7 @@ def pass_flags(row: "Row") -> np.ndarray:
 
 
 def pass_matrix(row: "Row") -> PassMatrix:
-    """The pass matrix of one row of executions and probes, and what was returned, as numbers."""
+    """The pass matrix of one row with the columns of executions and probes."""
     passed = pass_flags(row)
     columns = [_numbers(cells) for cells in zip(*map(_cells, _solutions(row)), strict=True)]
     outputs = np.array(columns, dtype=int).reshape(-1, len(passed)).T
@@ -60,13 +60,13 @@ _Cell = tuple[str | None, str | None, bool]  # value, error, ran
 
 
 def _solutions(row: "Row") -> Iterator[tuple[list[Any], ...]]:
-    """What is known of each solution."""
+    """The columns of each solution."""
     names = ("returned", "errors", "outcomes", "probed", "probe_errors")
     return zip(*(row[name] for name in names), strict=True)
 
 
 def _cells(solution: tuple[list[Any], ...]) -> list[_Cell]:
-    """The cells of one solution: on the tests, then on the probes."""
+    """The cells of one solution: on the tests, then on the mutated inputs."""
     returned, errors, outcomes, probed, probe_errors = solution
     ran = [outcome not in ("not_run", "flaky") for outcome in outcomes]
     known = [bool(value or error) for value, error in zip(probed, probe_errors, strict=True)]

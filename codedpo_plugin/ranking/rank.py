@@ -1,6 +1,6 @@
-"""Score: rank the solutions and tests of each problem by every ranker the recipe asks for.
+"""Ranking: score the solutions and tests of each problem by every ranker of the recipe.
 
-Reads executions and probes, adds one column per ranker, named as it is: a struct of
+Reads executions and probes, adds one column per ranker, with its name: a struct of
 `solution_scores` (N floats) and `test_scores` (M floats).
 """
 
@@ -26,7 +26,7 @@ def schema(recipe: "Recipe") -> pa.Schema:
 
 
 def score(rows: Iterable[Row], recipe: "Recipe") -> Iterator[Row]:
-    """Score executions, one row at a time."""
+    """Score one row at a time."""
     for row in rows:
         matrix = pass_matrix(row)
         scored: Row = {"task_id": row["task_id"]}

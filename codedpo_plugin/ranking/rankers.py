@@ -1,12 +1,12 @@
-"""Rankers: from what N solutions did on M tests to a score for each solution and each test.
+"""Rankers: from the results of N solutions on M tests to a score for each solution and test.
 
 A ranker takes one problem's `PassMatrix` and keyword parameters, and returns `Scores`; higher is
 better. To add one, write such a function and name it in `RANKERS`. Scores order the solutions of
 one problem: their scale differs between rankers and between problems.
 
-Solutions with the same pass vector get bitwise equal scores from every ranker that looks only at
-passes, so that a tie is a tie. This is why sums are taken row by row here and not with `@`, whose
-rounding depends on where a row lies.
+Solutions with the same pass vector get bitwise equal scores from every ranker that reads passes
+only, so that ties are exact. So sums are taken row by row and not with `@`, whose rounding depends
+on the position of a row.
 """
 
 import hashlib
@@ -42,7 +42,8 @@ def self_validation(
     iterations: int = 10,
     schedule: str = "simultaneous",
 ) -> Scores:
-    """CodeDPO's mutual scores: good solutions pass good tests, which good solutions pass.
+    """CodeDPO's self-validation: good solutions pass good tests, and good tests are passed by good
+    solutions.
 
     Every score starts at 1 and takes `iterations` of `self_validation_step`. The scores returned
     are those of the paper (arXiv 2410.05605) divided by one number, such that the largest is 1.
@@ -67,7 +68,7 @@ def self_validation_step(
 
     `simultaneous` is the paper's equations as printed: both sides use the old scores.
     `sequential` is its worked example (1, 1.75, 2.7 at damping 0.5): first tests, then solutions
-    with the new test scores. Raises ValueError for another schedule.
+    by the new test scores. Raises ValueError for another schedule.
     """
     new_tests = (1 - damping) * tests + damping * (passes.T * solutions).sum(axis=1)
     if schedule == "sequential":
@@ -79,7 +80,7 @@ def self_validation_step(
 
 
 def passed_count(matrix: PassMatrix) -> Scores:
-    """How many tests a solution passes."""
+    """The number of tests that a solution passes."""
     return _with_credited_tests(matrix, matrix.passes.sum(axis=1).astype(float))
 
 
@@ -89,7 +90,7 @@ def all_tests(matrix: PassMatrix) -> Scores:
 
 
 def random(matrix: PassMatrix, *, seed: int = 0) -> Scores:
-    """Uniform in 0..1, fixed by seed, task id and position: the same on every machine."""
+    """Uniform in 0..1, determined by seed, task id and position: the same on every machine."""
     names = (f"{seed}/{position}/{matrix.task_id}" for position in range(len(matrix.passes)))
     draws = [int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") for name in names]
     return _with_credited_tests(matrix, np.array(draws, dtype=float) / 2**32)
@@ -98,8 +99,8 @@ def random(matrix: PassMatrix, *, seed: int = 0) -> Scores:
 def codet(matrix: PassMatrix, *, size: str = "sqrt") -> Scores:
     """CodeT's dual agreement: solutions with one pass vector form a set S that passes the tests T.
 
-    A solution scores sqrt(|S|) * |T|, as in the comparison by `b4`'s authors and our measurements,
-    or |S| * |T| with size="product". Chen et al. 2022, arXiv 2207.10397. Raises ValueError for
+    A solution scores sqrt(|S|) * |T|, as in the comparison by the authors of B4, or |S| * |T| with
+    size="product". Chen et al. 2022, arXiv 2207.10397. Raises ValueError for
     another size.
     """
     if size not in ("sqrt", "product"):
@@ -110,20 +111,20 @@ def codet(matrix: PassMatrix, *, size: str = "sqrt") -> Scores:
 
 
 def b4(matrix: PassMatrix, *, beta_0: float = 1e4, alpha_xy: float = 1e3) -> Scores:
-    """B4: the log posterior that the consensus set S is what is right, and its T the right tests.
+    """B4: the log posterior that the consensus set S is right, and that T is the set of right tests.
 
     Chen et al., ASE 2024, arXiv 2409.08692; this form is that of `B4` in strategy.py of
     github.com/ZJU-CTAG/B4. With B the Beta function, n1 and n0 the tests in and outside of T,
     and p1 and p0 how often solutions outside of S pass those of T and those outside of T:
 
-        log B(|S| + alpha_xy, N - |S| + 1)              solutions that are right
-      + log B(|T| + alpha_xy, M - |T| + 1)              tests that are right
+        log B(|S| + alpha_xy, N - |S| + 1)              right solutions
+      + log B(|T| + alpha_xy, M - |T| + 1)              right tests
       + log B(p1 + 1, (N - |S|) * n1 - p1 + 1)          wrong solutions pass right tests
-      + log B(p0 + 1, (N - |S|) * n0 - p0 + beta_0)     and seldom pass wrong ones
+      + log B(p0 + 1, (N - |S|) * n0 - p0 + beta_0)     wrong solutions rarely pass wrong tests
 
-    Constants are left out, so only differences within one problem mean anything. The prior is
-    that most are right and that a pass of a wrong test by a wrong solution is very rare, so the
-    set that passes nothing can win where passes are few. A test scores the posterior probability
+    Constants are left out, so only differences within one problem are meaningful. The prior is that
+    most solutions and tests are right, and that wrong solutions very rarely pass wrong tests; so
+    the set that passes nothing can win where passes are few. A test scores the posterior probability
     that it is right. Raises ValueError unless both parameters are finite and above 0.
     """
     if not (0 < beta_0 < math.inf and 0 < alpha_xy < math.inf):
@@ -146,17 +147,16 @@ def b4(matrix: PassMatrix, *, beta_0: float = 1e4, alpha_xy: float = 1e3) -> Sco
 
 
 def agreement(matrix: PassMatrix) -> Scores:
-    """How far the other programs return the same values; no expected value is read.
+    """How often other programs return the same values; expected values are not read.
 
     A solution scores the mean, over all other programs, of the share of inputs on which the two
-    return the same value; a program sampled several times counts once. What raises agrees with
-    nothing. Of solutions that agree equally, that which passes more tests scores higher, by a
-    millionth. After MBR-exec (Shi et al. 2022, arXiv 2204.11454), which counts the samples that
+    return the same value; a program sampled several times counts once. An exception agrees with
+    nothing. Ties are broken by the share of tests passed, with a weight of 1e-6. After MBR-exec (Shi et al. 2022, arXiv 2204.11454), which counts the samples that
     agree on every input instead.
     """
     with_others = agreement_with_others(matrix, shared_outputs(matrix.outputs))
     passed = matrix.passes.mean(axis=1) if matrix.passes.size else np.zeros(len(matrix.passes))
-    # Rounded, so that sums of the same terms in another order are equal.
+    # Rounded, so that sums of the same terms in different orders are equal.
     return _with_credited_tests(matrix, with_others.round(12) + 1e-6 * passed)
 
 
@@ -171,8 +171,8 @@ def agreement_with_others(matrix: PassMatrix, shared: np.ndarray) -> np.ndarray:
 
 
 def shared_outputs(outputs: np.ndarray) -> np.ndarray:
-    """The share of inputs on which two solutions return the same value [N, N], of those on which
-    both ran, and some solution returned one. outputs: [N, C], see `PassMatrix`.
+    """The share of inputs on which two solutions return the same value [N, N], among those on which
+    both ran and at least one solution returned a value. outputs: [N, C], see `PassMatrix`.
     """
     outputs = outputs[:, (outputs >= 0).any(axis=0)]
     known = (outputs != NOT_RUN).astype(np.float32)
@@ -194,7 +194,9 @@ def _credit_tests(weights: np.ndarray, passes: np.ndarray) -> np.ndarray:
 
 
 def _consensus_sets(passes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The K different rows of passes [K, M], how often each occurs [K], and which is whose [N]."""
+    """The K distinct rows of passes [K, M], how often each occurs [K], and the row of each solution
+    [N].
+    """
     patterns, set_of, members = np.unique(passes, axis=0, return_inverse=True, return_counts=True)
     return patterns, members, set_of.reshape(-1)
 
@@ -211,9 +213,9 @@ RANKERS: dict[str, Ranker] = {
 
 
 def check_parameters(name: str, parameters: Mapping[str, Any]) -> None:
-    """Refuse, before anything is executed, what `RANKERS[name](matrix, **parameters)` would refuse.
+    """Check, before anything is executed, that `RANKERS[name](matrix, **parameters)` will accept them.
 
-    Raises ValueError that names the wrong ranker, parameter or value, and what is valid.
+    Raises a ValueError that names the wrong ranker, parameter or value, and what is valid.
     """
     if name not in RANKERS:
         raise ValueError(_unknown("ranker", name, list(RANKERS)))
