@@ -111,7 +111,7 @@ def codet(matrix: PassMatrix, *, size: str = "sqrt") -> Scores:
 
 
 def b4(matrix: PassMatrix, *, beta_0: float = 1e4, alpha_xy: float = 1e3) -> Scores:
-    """B4: the log posterior that the consensus set S is right, and that T is the set of right tests.
+    """B4: the log posterior that the consensus set S is right, and that its tests T are.
 
     Chen et al., ASE 2024, arXiv 2409.08692; this form is that of `B4` in strategy.py of
     github.com/ZJU-CTAG/B4. With B the Beta function, n1 and n0 the tests in and outside of T,
@@ -124,8 +124,8 @@ def b4(matrix: PassMatrix, *, beta_0: float = 1e4, alpha_xy: float = 1e3) -> Sco
 
     Constants are left out, so only differences within one problem are meaningful. The prior is that
     most solutions and tests are right, and that wrong solutions very rarely pass wrong tests; so
-    the set that passes nothing can win where passes are few. A test scores the posterior probability
-    that it is right. Raises ValueError unless both parameters are finite and above 0.
+    the set that passes nothing can win where passes are few. A test scores the posterior
+    probability that it is right. Raises ValueError unless both parameters are finite and above 0.
     """
     if not (0 < beta_0 < math.inf and 0 < alpha_xy < math.inf):
         raise ValueError("beta_0 and alpha_xy must be finite and above 0")
@@ -151,8 +151,8 @@ def agreement(matrix: PassMatrix) -> Scores:
 
     A solution scores the mean, over all other programs, of the share of inputs on which the two
     return the same value; a program sampled several times counts once. An exception agrees with
-    nothing. Ties are broken by the share of tests passed, with a weight of 1e-6. After MBR-exec (Shi et al. 2022, arXiv 2204.11454), which counts the samples that
-    agree on every input instead.
+    nothing. Ties are broken by the share of tests passed, with a weight of 1e-6. After MBR-exec
+    (Shi et al. 2022, arXiv 2204.11454), which counts the samples that agree on every input instead.
     """
     with_others = agreement_with_others(matrix, shared_outputs(matrix.outputs))
     passed = matrix.passes.mean(axis=1) if matrix.passes.size else np.zeros(len(matrix.passes))
@@ -213,7 +213,7 @@ RANKERS: dict[str, Ranker] = {
 
 
 def check_parameters(name: str, parameters: Mapping[str, Any]) -> None:
-    """Check, before anything is executed, that `RANKERS[name](matrix, **parameters)` will accept them.
+    """Check, before anything is executed, that `RANKERS[name]` accepts the parameters.
 
     Raises a ValueError that names the wrong ranker, parameter or value, and what is valid.
     """
