@@ -248,7 +248,7 @@ def test_push_sends_the_dataset_to_the_hub(built: Recipe, stub_hub: Any) -> None
 
 def test_a_hub_that_refuses_is_one_clear_error(built: Recipe, stub_hub: Any) -> None:
     stub_hub.broken = True
-    with pytest.raises(InfrastructureError, match=r"(?s)push to me/pairs failed.*whole in"):
+    with pytest.raises(InfrastructureError, match=r"(?s)push to me/pairs failed.*complete in"):
         hub.push(exported(built), "me/pairs", private=True)
 
 
