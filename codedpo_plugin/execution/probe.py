@@ -1,15 +1,14 @@
-"""Probe: run the solutions on further inputs, made from those of the tests (see `probes`), and
-tell which of them are the same program.
+"""Probe: run the solutions on mutated inputs of the tests, and find equal programs.
 
 Reads candidates and executions, adds:
 
 | column | type | meaning |
 |---|---|---|
-| `probes` | P str | calls, of no known result |
+| `probes` | P str | mutated calls, of unknown result (see `parsing.input_mutation`) |
 | `probe_tests` | P int | the test that each is made from |
-| `probed` | N lists of P str or null | what they returned; null where that is not known |
-| `probe_errors` | N lists of P str or null | the type of what they raised, or how they died |
-| `programs` | N int | equal for the same program, but for comments and layout |
+| `probed` | N lists of P str or null | what they returned; null if unknown |
+| `probe_errors` | N lists of P str or null | type of the exception, or how the process ended |
+| `programs` | N int | equal for programs that differ only in comments and layout |
 
 Solutions that passed no test, or timed out, are not run: they cannot become the best.
 """
@@ -38,12 +37,12 @@ SCHEMA = pa.schema(
     ]
 )
 
-_SECONDS = 0.1  # CPU time of one probe
+_SECONDS = 0.1  # CPU time of one call
 _LOST = {"timeout", "memory", "crashed", "flaky"}
 
 
 def probe(rows: Iterable[Row], recipe: Recipe) -> Iterator[Row]:
-    """Probe executed candidates, one row at a time; a sandbox lives as long as the iteration."""
+    """Probe executed candidates, one row at a time; one sandbox serves the whole iteration."""
     settings = recipe.execute
     limits = Limits(
         min(_SECONDS, settings.seconds), settings.memory_mb, max_timeouts=settings.strikes
@@ -55,8 +54,8 @@ def probe(rows: Iterable[Row], recipe: Recipe) -> Iterator[Row]:
 
 
 def probe_problem(row: Row, sandbox: Sandbox, per_test: int, most: int) -> Row:
-    """Run one problem's probes; equal solutions run once."""
-    probes = _probes(row, per_test, most)
+    """Run one problem's solutions on its mutated inputs; identical solutions run once."""
+    probes = _mutated_inputs(row, per_test, most)
     worth = [
         solution
         for solution, outcomes in zip(row["solutions"], row["outcomes"], strict=True)
@@ -80,8 +79,8 @@ def probe_problem(row: Row, sandbox: Sandbox, per_test: int, most: int) -> Row:
     }
 
 
-def _probes(row: Row, per_test: int, most: int) -> dict[str, int]:
-    """Call -> the test that it is made from."""
+def _mutated_inputs(row: Row, per_test: int, most: int) -> dict[str, int]:
+    """Mutated call -> the test that it is made from."""
     seen: set[str] = set()
     found: dict[str, int] = {}
     for position, source in enumerate(row["tests"]):
@@ -96,7 +95,7 @@ def _probes(row: Row, per_test: int, most: int) -> dict[str, int]:
 
 
 def _found(reply: Reply) -> tuple[str | None, str | None]:
-    """What a probe returned, or else how it ended; neither where it was not run."""
+    """What a call returned, or how it failed; neither if it was not run."""
     if reply.record is None:
         ended = (reply.error or "").partition(":")[0] if reply.outcome == "error" else reply.outcome
         return None, ended if reply.outcome != "not_run" else None
