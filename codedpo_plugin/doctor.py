@@ -12,7 +12,7 @@ from codedpo_plugin.sandbox.client import UNCONFINED, Sandbox
 from codedpo_plugin.sandbox.self_check import tried
 
 _LAYERS = {
-    "session": "a session of its own, private files, no core dumps",
+    "session": "a separate session, private files, no core dumps",
     "dies_first": "the system kills it first when memory runs out",
     "namespaces": "no network interfaces, no shared IPC",
     "uid": "an unprivileged user, so that process limits apply",

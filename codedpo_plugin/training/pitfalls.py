@@ -29,7 +29,7 @@ def of_rows(recipe: TrainingRecipe, rows: Any, gpus: int) -> Iterator[Finding]:
 
 
 def _neighbours(prompts: Sequence[Any]) -> Iterator[Finding]:
-    """KTO takes its KL term from neighbouring rows: another prompt's completion, if shuffled."""
+    """KTO estimates its KL term from neighbouring rows, which must have different prompts."""
     same = sum(left == right for left, right in pairwise(prompts))
     if same > max(2, len(prompts) / 2):
         message = (

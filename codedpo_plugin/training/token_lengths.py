@@ -28,7 +28,7 @@ class Lengths:
     trimmed: int = 0
     """Rows with a side that the chat template does not render word for word"""
     endless: int = 0
-    """Rows with a side that the chat template does not end with a token of its own"""
+    """Rows with a side after which the chat template puts no end token"""
     merged: int = 0
     """Rows of strings whose prompt's last token changes when a side follows it"""
 
@@ -75,7 +75,7 @@ def _content(messages: Any) -> str:
 
 
 def as_messages(row: Row) -> Row:
-    """A row of strings as the messages that a chat template takes."""
+    """A row of strings as messages, for a chat template."""
     roles = dict.fromkeys(_SIDES, "assistant") | {"prompt": "user"}
     return {key: [{"role": roles[key], "content": text}] for key, text in row.items()}
 

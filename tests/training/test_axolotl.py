@@ -53,7 +53,7 @@ def axolotl(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def recipe_file(folder: Path, name: str, **keys: Any) -> Path:
-    """A recipe of ours with sizes and these keys overridden."""
+    """One of our recipes, with sizes and these keys overridden."""
     recipe = training.load([OWN_RECIPES / name])
     path = folder / name
     path.write_text(yaml.safe_dump(recipe.keys | SIZES | keys))

@@ -11,7 +11,7 @@ from codedpo_plugin.training import recipe as training
 from helpers.paths import RECIPES
 
 
-# What the shapes say, held against the models' published sizes.
+# Parameters of the shapes, against the models' published sizes.
 @pytest.mark.parametrize(
     ("model", "billions"),
     [

@@ -23,8 +23,8 @@ def test_kto_rows_next_to_one_of_the_same_prompt_are_counted() -> None:
     assert not messages([f"p{n % 4}" for n in range(12)])
 
 
-def test_a_column_that_trl_takes_for_images_is_an_error() -> None:
+def test_a_column_that_trl_treats_as_images_is_an_error() -> None:
     recipe = training.load([RECIPES / "trl" / "kto.yaml"])
     rows = Dataset.from_dict({"prompt": ["p"], "completion": ["c"], "images": [1]})
     (finding,) = pitfalls.of_rows(recipe, rows, 1)
-    assert finding.message == "column images: TRL takes the rows for images; rename it"
+    assert finding.message == "column images: TRL treats the rows as images; rename it"

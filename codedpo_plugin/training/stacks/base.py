@@ -1,6 +1,7 @@
-"""What the checks ask of a training recipe, whichever stack it is for.
+"""The questions that the checks ask of a training recipe, independent of its stack.
 
-A stack is a subclass of `TrainingRecipe` in a module of this folder; `recipe.STACKS` lists them.
+To add a stack, write a subclass of `TrainingRecipe` in a module here, and list it in
+`training.recipe.STACKS`.
 """
 
 import importlib.util
@@ -19,7 +20,7 @@ Keys = dict[str, Any]
 
 @dataclass(frozen=True)
 class Key:
-    """A key of a stack's recipes, and the value that the stack takes where it is not given."""
+    """A key of a stack's recipes, and the stack's default."""
 
     name: str
     default: Any = None
@@ -72,7 +73,7 @@ class TrainingRecipe(ABC):
     """Whether logits of all tokens are in memory at once"""
     can_precompute_reference: ClassVar[bool] = True
     applies_template: ClassVar[bool] = False
-    """Whether rows are strings, which the stack puts into a chat template of its own"""
+    """Whether the stack has its own chat templates, which it applies to rows of strings"""
 
     @classmethod
     @abstractmethod

@@ -135,7 +135,7 @@ def _entry_rows(info: dict[str, Any], key: str, name: str, folder: Path, method:
             f"{key}: {name!r} has neither file_name nor hf_hub_url; others are not read"
         )
     names = {"response": "completion", "kto_tag": "label", "messages": "prompt"}
-    columns = {theirs: names.get(our, our) for our, theirs in entry.get("columns", {}).items()}
+    columns = {column: names.get(role, role) for role, column in entry.get("columns", {}).items()}
     renamed = {old: new for old, new in columns.items() if old in rows.column_names and old != new}
     rows = rows.rename_columns(renamed)
     if misread := _misread(entry, rows[0]):
@@ -150,9 +150,9 @@ def _misread(entry: dict[str, Any], row: dict[str, Any]) -> str | None:
         return "`openai` writes a system prompt into every row: use `sharegpt` with `tags`"
     sides = [row[side] for side in ("chosen", "rejected") if side in row]
     if form == "sharegpt" and any(isinstance(side, list) for side in sides):
-        return "`sharegpt` takes chosen and rejected as one message, and drops every row of lists"
+        return "`sharegpt` expects one message for each of chosen and rejected, and drops lists"
     if form == "alpaca" and not all(isinstance(text, str) for text in (row["prompt"], *sides)):
-        return "`alpaca` takes strings, and drops every row of messages"
+        return "`alpaca` expects strings, and drops rows of messages"
     if "kto_tag" in entry.get("columns", {}) and not isinstance(row.get("label"), bool):
         return "kto_tag must be true or false"
     return None

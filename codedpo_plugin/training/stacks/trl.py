@@ -151,7 +151,7 @@ class TrlRecipe(TrainingRecipe):
 
     def row_pitfalls(self, rows: Any, gpus: int) -> Iterator[Finding]:
         if images := {"image", "images"} & set(rows.column_names):
-            message = f"column {min(images)}: TRL takes the rows for images; rename it"
+            message = f"column {min(images)}: TRL treats the rows as images; rename it"
             yield Finding("error", "data", message)
         yield from trl_pitfalls.of_grouping(self, rows)
         yield from trl_pitfalls.of_reference_batches(self, len(rows), gpus)
@@ -160,7 +160,7 @@ class TrlRecipe(TrainingRecipe):
 def _value_error(parser: Any, values: Keys) -> str | None:
     """What the parser and the configuration classes say against the values, if anything.
 
-    The machine that trains may not be this one, so neither a GPU nor other ranks are asked for.
+    The machine that trains may not be this one, so neither a GPU nor other ranks are required.
     """
     actions = {action.dest: action for action in parser._actions}
     for key, value in values.items():
@@ -183,7 +183,7 @@ def _type_error(action: argparse.Action, value: Any) -> str | None:
     """argparse checks neither types nor choices of values from a file, so this does."""
     several = action.nargs in ("+", "*")
     if isinstance(value, list) and not several and action.type is not None:
-        return f"one value is wanted, not the list {value!r}"
+        return f"one value is expected, not the list {value!r}"
     for item in value if isinstance(value, list) else [value]:
         if action.choices and item not in action.choices:
             quoted = "; YAML reads a bare `no` as false: write 'no' in quotes" * (item is False)

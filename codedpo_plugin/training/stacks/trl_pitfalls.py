@@ -57,11 +57,11 @@ def of_model(recipe: TrainingRecipe) -> Iterator[Finding]:
     keys = recipe.keys
     if keys.get("padding_free"):
         yield _warning("padding_free: switched off in TRL's DPO since 1.0; rows are padded")
-    for key, wanted, package in (
+    for key, enabled, package in (
         ("use_liger_kernel", keys.get("use_liger_kernel"), "liger_kernel"),
         ("use_kernels", (keys.get("model_init_kwargs") or {}).get("use_kernels"), "kernels"),
     ):
-        if wanted and importlib.util.find_spec(package) is None:
+        if enabled and importlib.util.find_spec(package) is None:
             yield _error(f"{key}: needs the package {package}, which is not installed")
     targets = keys.get("lora_target_modules") or []
     if "lm_head" in ([targets] if isinstance(targets, str) else targets):

@@ -36,8 +36,8 @@ def test_llamafactory_data_is_found_by_its_list(built: Recipe, tmp_path: Path) -
     ("form", "row", "message"),
     [
         ({"formatting": "openai"}, {}, "a system prompt into every row"),
-        ({"formatting": "sharegpt"}, {"chosen": [{"value": "c"}]}, "drops every row of lists"),
-        ({}, {"prompt": [{"role": "user", "content": "p"}]}, "drops every row of messages"),
+        ({"formatting": "sharegpt"}, {"chosen": [{"value": "c"}]}, "drops lists"),
+        ({}, {"prompt": [{"role": "user", "content": "p"}]}, "drops rows of messages"),
         ({"ranking": False, "columns": {"prompt": "prompt", "response": "chosen", "kto_tag": "rejected"}},
          {"rejected": "true"}, "must be true or false"),
         ({"file_name": None, "script_url": "x"}, {}, "neither file_name nor hf_hub_url"),
