@@ -3,10 +3,10 @@
     python benchmarks/scale.py 2000 20000 [--workers 2] [--folder /tmp/scale]
     python benchmarks/scale.py 2000 20000 --recorded runs/quickstart
 
-Every command runs in a fresh process and is watched from outside. `--recorded` takes a finished
-run of the example and spares the machine what does not depend on the number of problems: problems
-are those 44 again and again, under other ids, and what running and timing them gave is written down
-from that run. Reading, ranking, pairs, dataset and report are real.
+Every command runs in a fresh process and is measured from outside. `--recorded` takes a finished
+run of the example and skips what does not depend on the number of problems: its 44 problems are
+repeated under other ids, and the results of executing and timing them are copied from that run.
+Reading, ranking, pairs, dataset and report are real.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def main() -> None:
     for step in found[0]:
         small, large = (one.get(step) for one in found)
         if small and large:
-            print(f"{step:12}{told(small)}{told(large)}{large['each'] / small['each']:12.2f}")
+            print(f"{step:12}{cells(small)}{cells(large)}{large['each'] / small['each']:12.2f}")
     for whose in ("parent", "worker"):
         small_mb, large_mb = (max(step[whose] for step in one.values()) for one in found)
         print(
@@ -61,19 +61,19 @@ def main() -> None:
         )
 
 
-def told(step: dict[str, float]) -> str:
+def cells(step: dict[str, float]) -> str:
     """`12.3 s wall 4.56 ms each`."""
     return f"{step['wall']:9.1f} s {1000 * step['each']:8.2f} ms CPU"
 
 
 def recipe_of(size: int, arguments: argparse.Namespace) -> tuple[Path, Recipe]:
-    """A recipe on so many problems; both are made if they are not there."""
+    """A recipe for `size` problems; makes both unless they exist."""
     folder = arguments.folder / str(size)
     folder.mkdir(parents=True, exist_ok=True)
     candidates, file = folder / "candidates.jsonl", folder / "recipe.yaml"
     if not candidates.exists():
         with open(folder / "new", "w", encoding="utf-8") as out:
-            made = again(size) if arguments.recorded else rows(size)
+            made = repeated(size) if arguments.recorded else rows(size)
             out.writelines(json.dumps(row) + "\n" for row in made)
         (folder / "new").rename(candidates)
     settings = {
@@ -86,8 +86,8 @@ def recipe_of(size: int, arguments: argparse.Namespace) -> tuple[Path, Recipe]:
     return file, load_recipe(file)
 
 
-def again(size: int) -> Iterator[Row]:
-    """The example's problems as they are, again and again."""
+def repeated(size: int) -> Iterator[Row]:
+    """The example's problems, repeated under other ids."""
     templates = examples()
     for n in range(size):
         row = templates[n % len(templates)]
@@ -95,14 +95,14 @@ def again(size: int) -> Iterator[Row]:
 
 
 def recorded(run: Path) -> dict[str, list[Row]]:
-    """Rows of the stages in `RECORDED`, in a run of the example."""
+    """Stage -> its rows in a run of the example, for the stages in `RECORDED`."""
     return {name: list(read_rows(run, STAGES[name].folder)) for name in RECORDED}
 
 
 def measured(size: int, arguments: argparse.Namespace, template: Any) -> dict[str, Any]:
-    """Step -> wall seconds, CPU seconds of a problem, peak MB of parent and workers.
+    """Step -> wall seconds, CPU seconds per problem, peak MB of parent and workers.
 
-    What has been measured is kept beside the run, so that a benchmark that was stopped goes on.
+    Measurements are kept beside the run, so that an interrupted benchmark can be resumed.
     """
     file, recipe = recipe_of(size, arguments)
     kept = file.with_name("steps.json")
@@ -112,7 +112,7 @@ def measured(size: int, arguments: argparse.Namespace, template: Any) -> dict[st
         if name not in steps:
             steps[name] = watched(command, size)
             kept.write_text(json.dumps(steps, indent=1))
-            print(f"{size:,} {name}: {told(steps[name])}", flush=True)
+            print(f"{size:,} {name}: {cells(steps[name])}", flush=True)
 
     measure(CANDIDATES.name, [sys.executable, "-c", READ, str(file)])
     for name in STAGES:
@@ -140,14 +140,14 @@ def fill(name: str, recipe: Recipe, template: list[Row]) -> None:
 
 
 def watched(command: list[str], problems: int) -> dict[str, float]:
-    """Run a command; look at the memory of its processes ten times a second."""
+    """Run a command, sampling the memory of its processes ten times a second."""
     before, started = os.times(), time.monotonic()
     peaks = {"parent": 0.0, "worker": 0.0}
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
-            note(peaks, "parent", process.pid)
+            record_peak(peaks, "parent", process.pid)
             for worker in children(process.pid, lambda command: b"spawn_main" in command):
-                note(peaks, "worker", worker)
+                record_peak(peaks, "worker", worker)
             time.sleep(0.1)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
@@ -157,8 +157,8 @@ def watched(command: list[str], problems: int) -> dict[str, float]:
     return {"wall": time.monotonic() - started, "each": cpu / problems} | peaks
 
 
-def note(peaks: dict[str, float], whose: str, pid: int) -> None:
-    """Take note of the most memory that a process has had resident, in MB."""
+def record_peak(peaks: dict[str, float], whose: str, pid: int) -> None:
+    """Update the peak resident memory of `whose` processes, in MB."""
     try:
         text = Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -169,7 +169,7 @@ def note(peaks: dict[str, float], whose: str, pid: int) -> None:
 
 
 def children(parent: int, wanted: Callable[[bytes], bool]) -> list[int]:
-    """Child processes whose command line is wanted."""
+    """Child processes whose command line satisfies `wanted`."""
     found = []
     for thread in Path(f"/proc/{parent}/task").glob("*/children"):
         try:

@@ -1,4 +1,4 @@
-"""`--set key=value`: the same for build and training recipes, and wrong ones name the option."""
+"""`--set key=value`: the same for build and training recipes; errors name the option."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Faults: nothing lost, nothing twice, no wrong verdict, and every message names the mend.
+"""Fault injection: no row is lost or doubled, no verdict is wrong, and every message names a fix.
 
 A short version runs with the suite, the long one by `make test-faults`.
 """
@@ -28,7 +28,7 @@ FOLDERS = tuple(stage.folder for stage in ROW_STAGES)
 
 
 def rows(copies: int) -> list[Row]:
-    """So many copies of each of three problems."""
+    """`copies` of each of three problems."""
     return [
         one | {"task_id": f"{one['task_id']}/{n}"}
         for n in range(copies)
@@ -36,8 +36,8 @@ def rows(copies: int) -> list[Row]:
     ]
 
 
-def begin(folder: Path, copies: int) -> tuple[Path, Recipe]:
-    """A recipe file, with one problem to a shard, and what it says."""
+def new_recipe(folder: Path, copies: int) -> tuple[Path, Recipe]:
+    """A recipe file with one problem per shard, and the recipe."""
     make_recipe(folder, rows(copies))
     file = folder / "recipe.yaml"
     file.write_text(file.read_text() + "execute: {seconds: 0.5}\nshard_size: 1\nworkers: 2\n")
@@ -46,15 +46,15 @@ def begin(folder: Path, copies: int) -> tuple[Path, Recipe]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
-    file, recipe = begin(tmp_path_factory.mktemp("undisturbed"), 1)
+    file, recipe = new_recipe(tmp_path_factory.mktemp("undisturbed"), 1)
     pipeline.build(load_recipe(file, ["shard_size=3", "workers=1"]), (1, 1), Console(quiet=True))
     return recipe
 
 
 def check(recipe: Recipe, undisturbed: Recipe, copies: int = 1) -> None:
-    """Every problem is there once, with the verdicts of the undisturbed run; no file is left over."""
-    found, wanted = rows_of(recipe), rows_of(undisturbed)
-    for stage, undisturbed_rows in wanted.items():
+    """Every problem occurs once, with the verdicts of the undisturbed run; no file is left over."""
+    found = rows_of(recipe)
+    for stage, undisturbed_rows in rows_of(undisturbed).items():
         names = Counter(row["task_id"] for row in found[stage])
         assert names == Counter(row["task_id"] for row in rows(copies)), stage
         for row in found[stage]:
@@ -69,13 +69,13 @@ def check(recipe: Recipe, undisturbed: Recipe, copies: int = 1) -> None:
         for file in (recipe.output / "dataset" / "correctness").glob("*.jsonl")
         for line in file.read_text().splitlines()
     ]
-    told = [(pair["task_id"], pair["chosen_index"], pair["rejected_index"]) for pair in pairs]
-    assert len(set(told)) == len(told) == 2 * copies
+    indices = [(pair["task_id"], pair["chosen_index"], pair["rejected_index"]) for pair in pairs]
+    assert len(set(indices)) == len(indices) == 2 * copies
     assert not list(recipe.output.rglob("*.tmp"))
 
 
 def test_a_few_kills(tmp_path: Path, undisturbed: Recipe) -> None:
-    file, recipe = begin(tmp_path, 1)
+    file, recipe = new_recipe(tmp_path, 1)
     killed = kill_at_random(Build(file), 3, seed=1)
     assert killed["workers"] + killed["parent"] == 3
     check(recipe, undisturbed)
@@ -97,7 +97,7 @@ def test_damaged_shards_are_found_and_made_again(tmp_path: Path, undisturbed: Re
 
 @pytest.mark.faults
 def test_fifty_kills(tmp_path: Path, undisturbed: Recipe) -> None:
-    file, recipe = begin(tmp_path, 8)
+    file, recipe = new_recipe(tmp_path, 8)
     started = time.monotonic()
     killed = kill_at_random(Build(file), 50, seed=0)
     check(recipe, undisturbed, 8)
@@ -106,8 +106,8 @@ def test_fifty_kills(tmp_path: Path, undisturbed: Recipe) -> None:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Recipe]:
-    """A finished build of a shard for each problem, to be damaged and mended again and again."""
-    file, recipe = begin(tmp_path_factory.mktemp("finished"), 1)
+    """A finished build with one problem per shard, to be damaged and repaired repeatedly."""
+    file, recipe = new_recipe(tmp_path_factory.mktemp("finished"), 1)
     Build(file).until_done(1)
     return file, recipe
 
@@ -138,7 +138,7 @@ def test_a_damaged_shard_is_named_and_made_again(
         for name in FOLDERS[FOLDERS.index(stage) + 1 :] if read_by == "the next stage" else ():
             shutil.rmtree(recipe.output / name)
         build.until_done(2)
-        # What the footer tells, of any but the first stage, is mended by the run that finds it.
+        # Damage visible in the footer, except of the first stage, is repaired by the run that finds it.
         assert len(build.messages) == (how == "pages" or stage == "candidates")
         assert all(str(shard) in message for message in build.messages)
         check(recipe, undisturbed)
@@ -159,7 +159,7 @@ def test_a_damaged_dataset_is_written_again(finished: tuple[Path, Recipe], how: 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a disk of its own."""
+    """A folder on its own small disk."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = os.geteuid() == 0 and not remount(folder, "size=100k", new=True)
@@ -176,10 +176,10 @@ def remount(folder: Path, options: str, new: bool = False) -> int:
 
 @pytest.mark.faults
 def test_a_full_disk(small_disk: Path, tmp_path: Path, undisturbed: Recipe) -> None:
-    file, _ = begin(tmp_path, 1)
+    file, _ = new_recipe(tmp_path, 1)
     file.write_text(file.read_text().replace(str(tmp_path / "run"), str(small_disk / "run")))
     build = Build(file)
-    for size in range(20, 140, 20):  # KiB: full at one point after another
+    for size in range(20, 140, 20):  # KiB: full at ever later points
         remount(small_disk, f"size={size}k")
         assert not build.end(build.start())
         assert "the disk is full; free some space" in build.messages[-1]
@@ -192,7 +192,7 @@ def test_a_full_disk(small_disk: Path, tmp_path: Path, undisturbed: Recipe) -> N
 def test_a_disk_that_becomes_read_only(
     small_disk: Path, tmp_path: Path, undisturbed: Recipe
 ) -> None:
-    file, _ = begin(tmp_path, 1)
+    file, _ = new_recipe(tmp_path, 1)
     file.write_text(file.read_text().replace(str(tmp_path / "run"), str(small_disk / "run")))
     remount(small_disk, "size=50m")
     build = Build(file)
@@ -212,7 +212,7 @@ def test_a_disk_that_becomes_read_only(
 def test_solutions_are_not_blamed_for_a_full_scratch_folder(
     small_disk: Path, tmp_path: Path, undisturbed: Recipe
 ) -> None:
-    file, recipe = begin(tmp_path, 1)
+    file, recipe = new_recipe(tmp_path, 1)
     build = Build(file, {"TMPDIR": str(small_disk)})
     remount(small_disk, "size=10m")
     assert not build.end(build.start())
@@ -229,6 +229,6 @@ def test_a_clock_that_jumps_by_a_year(tmp_path: Path, undisturbed: Recipe) -> No
         environment = jumping_clock(tmp_path)
     except FileNotFoundError:
         pytest.skip("needs a C compiler")
-    file, recipe = begin(tmp_path, 1)
+    file, recipe = new_recipe(tmp_path, 1)
     Build(file, environment).until_done(1)
     check(recipe, undisturbed)

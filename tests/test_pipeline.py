@@ -84,7 +84,7 @@ def test_killed_at_random_moments_and_resumed_it_ends_the_same(
     assert not list(recipe.output.rglob("*.tmp"))
 
 
-def test_nothing_outlives_a_killed_build(tmp_path: Path) -> None:
+def test_no_process_outlives_a_killed_build(tmp_path: Path) -> None:
     hang = {**DOUBLE, "solutions": ["while True: pass"] * 2}
     make_recipe(tmp_path, [hang])
     command = [sys.executable, "-m", "codedpo_plugin.cli", "execute", str(tmp_path / "recipe.yaml")]
@@ -99,13 +99,13 @@ def _wait_for(condition: Any) -> Any:
     """The first true result of a condition, within a minute."""
     deadline = time.monotonic() + 60
     while not (result := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "the condition did not become true"
         time.sleep(0.02)
     return result
 
 
 def _alive(pid: int) -> bool:
-    """Whether a process is there and is no zombie."""
+    """Whether a process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -113,7 +113,7 @@ def _alive(pid: int) -> bool:
 
 
 def _family(root: int, at_least: int) -> set[int]:
-    """All descendants of a process, once there are enough."""
+    """All descendants of a process, once there are more than `at_least`."""
     parents = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:

@@ -52,7 +52,7 @@ def test_a_full_disk_stops_the_work_at_once(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("tried-*"))) < 9
 
 
-def test_where_all_shards_fail_not_all_are_tried(tmp_path: Path) -> None:
+def test_if_all_shards_fail_not_all_are_attempted(tmp_path: Path) -> None:
     with (
         Pool(1, QUIET) as pool,
         pytest.raises(InfrastructureError, match="the work was stopped"),

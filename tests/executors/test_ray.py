@@ -1,5 +1,5 @@
-"""A build on a Ray cluster of two nodes, of which a worker and a node are killed: nothing is lost,
-nothing is there twice. Run by `make test-ray`.
+"""A build on a Ray cluster of two nodes, of which a worker and a node are killed: no row is lost or
+doubled. Run by `make test-ray`.
 """
 
 import json
@@ -23,18 +23,18 @@ ROWS = [
 
 
 @pytest.mark.ray
-def test_without_a_cluster_it_is_said_how_to_start_one(
+def test_without_a_cluster_the_error_says_how_to_start_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("ray")
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))  # where no cluster has left its address
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))  # no cluster's address is stored there
     recipe = make_recipe(tmp_path, [DOUBLE])
     with pytest.raises(InputError, match=r"ray\.address.*`ray start --head`"):
         pipeline.build(recipe, (1, 1), QUIET, "ray")
 
 
 @pytest.mark.ray
-def test_a_worker_and_a_node_are_killed_and_every_row_is_there_once(tmp_path: Path) -> None:
+def test_a_worker_and_a_node_are_killed_and_every_row_occurs_once(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     (tmp_path / "here").mkdir()
     local = make_recipe(tmp_path / "here", ROWS, "shard_size=1")

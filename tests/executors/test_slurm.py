@@ -1,4 +1,4 @@
-"""A build as Slurm jobs: what is submitted, and what becomes of it when the tasks run as processes."""
+"""A build as Slurm jobs: what is submitted, and what the tasks do when run as processes."""
 
 import json
 import os
@@ -24,7 +24,7 @@ SLURM = (
 
 @pytest.fixture
 def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The jobs that a stand-in for Slurm was given, and has run."""
+    """The jobs that a stand-in for Slurm has received and run."""
     pytest.importorskip("datatrove")
     log = tmp_path / "jobs.jsonl"
     folder = HELPERS / "cluster"
@@ -33,7 +33,7 @@ def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return lambda: [json.loads(line) for line in log.read_text().splitlines()]
 
 
-def test_jobs_wait_for_each_other_and_make_what_a_local_build_makes(
+def test_jobs_depend_on_each_other_and_make_what_a_local_build_makes(
     built: Recipe, tmp_path: Path, jobs: Any
 ) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE, SIGN, HOPELESS], SLURM)
@@ -54,12 +54,10 @@ def test_jobs_wait_for_each_other_and_make_what_a_local_build_makes(
     assert said(recipe.output).endswith(f"All is done: {recipe.output / 'dataset'}")
 
 
-def test_a_failed_task_stops_no_other_and_the_run_goes_on_from_there(
-    tmp_path: Path, jobs: Any
-) -> None:
+def test_a_failed_task_stops_no_other_and_the_run_can_be_resumed(tmp_path: Path, jobs: Any) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE, SIGN], SLURM, "shard_size=1")
     broken = shard_path(recipe.output, "executions", 1)
-    broken.mkdir(parents=True)  # nothing can be moved there
+    broken.mkdir(parents=True)  # so that the shard cannot be written
     pipeline.build(recipe, (1, 1), QUIET, "slurm")
     execute, timing, pairs = jobs()
     assert (execute["codes"], timing["codes"], pairs["codes"]) == ([0, 1], [0, 1], [1])
@@ -72,7 +70,9 @@ def test_a_failed_task_stops_no_other_and_the_run_goes_on_from_there(
     assert (recipe.output / "dataset" / "README.md").exists()
 
 
-def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_settings_and_programs_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE])
     with pytest.raises(InputError, match="needs `slurm`, with at least a `partition`"):
         pipeline.build(recipe, (1, 1), QUIET, "slurm")

@@ -31,7 +31,7 @@ def test_a_changed_setting_redoes_only_what_depends_on_it(tmp_path: Path) -> Non
     stages = ("executions", "scores", "timings", "pairs")
     before = {stage: shard_path(recipe.output, stage, 0).stat().st_mtime_ns for stage in stages}
     changed = make_recipe(tmp_path, [DOUBLE], "score.rankers={passed_count: {}}")
-    os.utime(tmp_path / "candidates.jsonl")  # the same candidates, written again
+    os.utime(tmp_path / "candidates.jsonl")  # the same candidates, rewritten
     pipeline.run_stages(STAGES, changed, (1, 1), QUIET)
     redone = {
         stage: shard_path(recipe.output, stage, 0).stat().st_mtime_ns != before[stage]
@@ -76,7 +76,7 @@ def test_a_damaged_shard_is_made_again(tmp_path: Path) -> None:
     assert next(read_rows(recipe.output, "executions"))["task_id"] == "double"
 
 
-def test_a_shard_whose_input_is_damaged_is_not_tried_again(tmp_path: Path) -> None:
+def test_a_shard_whose_input_is_damaged_is_not_retried(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE, SIGN, HOPELESS], "workers=2")
     pipeline.run_stages(["execute"], recipe, (1, 1), QUIET)
     shard = shard_path(recipe.output, "executions", 1)

@@ -1,4 +1,4 @@
-"""A tiny set of candidates, and recipes on it."""
+"""A tiny set of candidates, and recipes for it."""
 
 import gzip
 import json
@@ -70,8 +70,8 @@ pairs: {selection: worst, min_confidence: 0}
 
 
 def make_recipe(folder: Path, rows: list[dict[str, Any]], *overrides: str) -> Recipe:
-    """A recipe on these candidates, with a run folder beside them; the paper's rule, since so few
-    solutions are no evidence for the default one.
+    """A recipe for these candidates, with a run folder beside them. It uses the paper's rule: so few
+    solutions are not enough evidence for the default one.
     """
     candidates = write_jsonl(folder / "candidates.jsonl", rows)
     file = folder / "recipe.yaml"

@@ -1,4 +1,4 @@
-"""What can happen to a machine while a build runs on it: seeded, and done on purpose."""
+"""Fault injection: what can happen to a machine while a build runs on it, seeded."""
 
 import contextlib
 import os
@@ -18,10 +18,10 @@ from codedpo_plugin.run_folder.shards import Row, read_shard, shard_key
 DAMAGES = ("pages", "footer", "cut")
 """Ways to damage a shard."""
 
-MENDS = re.compile(
+FIXES = re.compile(
     r"[Rr]un the same command|`codedpo build`|free some space|fix the folder's permissions"
 )
-"""What a message must name."""
+"""What every message must name."""
 
 CLOCK = r"""
 #define _GNU_SOURCE
@@ -42,16 +42,16 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
 
 
 class Build:
-    """A build that is begun again, whatever ends it, until it is done."""
+    """A build that is started again, whatever ended it, until it is done."""
 
     def __init__(self, recipe: Path, environment: dict[str, str] | None = None) -> None:
         self._command = [sys.executable, "-m", "codedpo_plugin.cli", "build", str(recipe)]
         self._environment = os.environ | (environment or {})
         self.messages: list[str] = []
-        """Errors that it ended with."""
+        """Errors of the runs that failed."""
 
     def start(self) -> "subprocess.Popen[str]":
-        """Begin, or go on."""
+        """Start, or resume."""
         return subprocess.Popen(
             self._command,
             env=self._environment,
@@ -61,16 +61,16 @@ class Build:
         )
 
     def end(self, process: "subprocess.Popen[str]") -> bool:
-        """Wait for the end; whether all is done. A message must name a mend."""
+        """Wait for the end; returns whether all is done. An error message must name a fix."""
         _, error = process.communicate()
         if process.returncode > 0:
-            assert MENDS.search(error), f"no mend is named in: {error}"
+            assert FIXES.search(error), f"no fix is named in: {error}"
             assert "Traceback" not in error, error
             self.messages.append(error)
         return process.returncode == 0
 
     def until_done(self, tries: int = 4) -> None:
-        """Run it as often as its own messages ask."""
+        """Run it again as its messages ask, at most `tries` times."""
         for _ in range(tries):
             if self.end(self.start()):
                 return
@@ -78,15 +78,16 @@ class Build:
 
 
 def kill_at_random(build: Build, kills: int, seed: int, parents: float = 0.1) -> dict[str, int]:
-    """SIGKILL workers (one time in ten the parent) of a build at random moments, and let it end.
+    """SIGKILL workers of a build (with probability `parents` its parent) at random moments, then let
+    it finish.
 
-    Returns how often each was killed, and how often the build was begun.
+    Returns how often each was killed, and how often the build was started.
     """
     rng = random.Random(seed)
-    done = {"workers": 0, "parent": 0, "begun": 0}
+    done = {"workers": 0, "parent": 0, "started": 0}
     while done["workers"] + done["parent"] < kills:
         process = build.start()
-        done["begun"] += 1
+        done["started"] += 1
         moment = time.monotonic() + 1.0
         while process.poll() is None and done["workers"] + done["parent"] < kills:
             time.sleep(0.02)
@@ -94,16 +95,16 @@ def kill_at_random(build: Build, kills: int, seed: int, parents: float = 0.1) ->
             if time.monotonic() < moment or not victims:
                 continue
             moment = time.monotonic() + rng.uniform(0.2, 2.5)
-            whom = "parent" if rng.random() < parents else "workers"
-            kill(process.pid if whom == "parent" else rng.choice(victims))
-            done[whom] += 1
+            role = "parent" if rng.random() < parents else "workers"
+            kill(process.pid if role == "parent" else rng.choice(victims))
+            done[role] += 1
         build.end(process)
     build.until_done()
     return done
 
 
 def kill(pid: int) -> None:
-    """SIGKILL, unless it is gone already."""
+    """SIGKILL, unless it has already ended."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
 
@@ -123,11 +124,11 @@ def workers(parent: int) -> list[int]:
 
 
 def damage(path: Path, rng: random.Random, how: str = "anywhere") -> None:
-    """Damage a file, as a bad disk does.
+    """Damage a file as a bad disk would.
 
     Args:
         path: a shard, or with `anywhere` and `cut` any file.
-        rng: chooses the place.
+        rng: chooses the position.
         how: one bit flips in the `pages` of a shard, in its `footer` or `anywhere` in the file; or
             the file is `cut` short.
     """
@@ -135,7 +136,7 @@ def damage(path: Path, rng: random.Random, how: str = "anywhere") -> None:
     start, end = 0, len(data)
     footer = end - 8 - int.from_bytes(data[-8:-4], "little")
     if how == "pages":
-        end = footer - 8  # without the seal, part of which is read with the footer
+        end = footer - 8  # without the checksums, part of which is read with the footer
     elif how == "footer":
         start = footer
     position = rng.randrange(start, end)
@@ -147,8 +148,8 @@ def damage(path: Path, rng: random.Random, how: str = "anywhere") -> None:
 
 
 def trial(shard: Path, copy: Path, rng: random.Random, times: int) -> dict[str, int]:
-    """Damage copies of a shard in all ways. Returns how often that is noticed from the footer alone
-    and when the rows are read, and else how often the rows are the same and how often others.
+    """Damage copies of a shard in all ways. Returns how often that is noticed from the footer alone or
+    when the rows are read; if unnoticed, how often the rows are the same and how often not.
     """
     rows, found = read_shard(shard), Counter[str]()
     for how in DAMAGES:
@@ -160,7 +161,7 @@ def trial(shard: Path, copy: Path, rng: random.Random, times: int) -> dict[str, 
 
 
 def noticed(copy: Path, key: str | None, rows: list[Row]) -> str:
-    """How a damaged shard is found out, if at all."""
+    """How the damage is noticed, if at all."""
     if shard_key(copy) != key:
         return "noticed from the footer"
     try:
@@ -170,10 +171,10 @@ def noticed(copy: Path, key: str | None, rows: list[Row]) -> str:
 
 
 def jumping_clock(folder: Path) -> dict[str, str]:
-    """Environment of processes for which the clock jumps by a year, back and forth, every second.
+    """Environment of processes whose clock jumps by a year, back and forth, every second.
 
     Raises:
-        FileNotFoundError: there is no C compiler here.
+        FileNotFoundError: there is no C compiler.
     """
     source, library = folder / "clock.c", folder / "clock.so"
     source.write_text(CLOCK)

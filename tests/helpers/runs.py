@@ -1,4 +1,4 @@
-"""What a run folder says."""
+"""What a run folder holds, and what `codedpo status` prints about it."""
 
 import io
 from pathlib import Path
@@ -11,7 +11,7 @@ from codedpo_plugin.run_folder.shards import Row, read_rows
 
 
 def rows_of(recipe: Recipe) -> dict[str, list[Row]]:
-    """What a run decided, without what a clock measured."""
+    """Rows of all stages but timing, without measured times."""
     measured = ("cpu_seconds", "seconds", "log_ratio", "standard_error", "rounds", "pairs")
     return {
         stage: [
@@ -23,7 +23,7 @@ def rows_of(recipe: Recipe) -> dict[str, list[Row]]:
 
 
 def said(folder: Path) -> str:
-    """What `codedpo status` prints, blanks folded."""
+    """Output of `codedpo status`, with blanks folded."""
     out = io.StringIO()
     status(folder, Console(file=out, width=120))
     return "\n".join(" ".join(line.split()) for line in out.getvalue().splitlines())

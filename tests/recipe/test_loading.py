@@ -1,4 +1,4 @@
-"""Recipes: small ones work, wrong ones say file, line, key and the nearest valid one."""
+"""Recipes: two keys are enough; errors name file, line, key and the nearest valid key."""
 
 from pathlib import Path
 

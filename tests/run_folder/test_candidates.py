@@ -1,4 +1,4 @@
-"""Reading candidates: what is wrong is said with file, line and mend; what is empty is counted."""
+"""Reading candidates: errors name file, line and fix; empty problems are counted."""
 
 import gzip
 import json
@@ -20,7 +20,7 @@ def recipe_on(file: Path, *more: Path) -> Recipe:
     return Recipe(candidates=[file, *more], output=file.parent / "run", shard_size=2)
 
 
-def test_rows_are_cut_into_shards_and_other_columns_carried(tmp_path: Path) -> None:
+def test_rows_are_cut_into_shards_and_other_columns_kept(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE | {"truth": [1]}, SIGN, HOPELESS])
     manifest = ingest(recipe)
     assert (manifest["problems"], manifest["shards"]) == (3, 2)
@@ -108,7 +108,7 @@ def test_a_missing_file_and_an_empty_one(tmp_path: Path) -> None:
         ingest(recipe_on(tmp_path / "empty.jsonl"))
 
 
-def test_an_unwritable_run_folder_says_so(tmp_path: Path) -> None:
+def test_an_unwritable_run_folder_is_named(tmp_path: Path) -> None:
     file = write_jsonl(tmp_path / "c.jsonl", [DOUBLE])
     (tmp_path / "run").write_text("a file where the folder should be")
     with pytest.raises(InfrastructureError, match="run/candidates"):
@@ -124,7 +124,7 @@ def test_lone_surrogates_do_not_stop_a_build(tmp_path: Path) -> None:
     assert next(read_rows(recipe.output, "candidates"))["prompt"] == "bad ? text"
 
 
-def test_a_shard_that_is_gone_is_read_again(tmp_path: Path) -> None:
+def test_a_missing_shard_is_made_again(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE, SIGN, HOPELESS])
     ingest(recipe)
     shard = shard_path(recipe.output, "candidates", 1)

@@ -1,4 +1,4 @@
-"""Candidates, run and dataset in an object store: the same rows, and nothing is ever renamed."""
+"""Candidates, run and dataset in an object store: the same rows, and nothing is renamed."""
 
 import json
 import os
@@ -20,7 +20,7 @@ REMOTE = HELPERS / "remote"
 
 
 def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run `codedpo` where the object store of the tests is known."""
+    """Run `codedpo` with the tests' object store registered."""
     return subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "codedpo_plugin.cli", *arguments],
         env=os.environ | {"PYTHONPATH": f"{REMOTE}:{os.environ.get('PYTHONPATH', '')}"},
@@ -45,13 +45,13 @@ def test_a_build_in_an_object_store(built: Recipe, tmp_path: Path) -> None:
         for run in (local.output, built.output)
     )
     assert ours == theirs
-    assert not list(tmp_path.rglob("renames.txt")), "an object store does not rename in one piece"
+    assert not list(tmp_path.rglob("renames.txt")), "renames in an object store are not atomic"
     assert not list(tmp_path.rglob("upload-*"))
     again = command("build", str(file), "--set", "pairs.efficiency=false")
     assert again.returncode == 0, again.stderr
     assert not (local.output / "dataset" / "efficiency" / "train.jsonl").exists()
-    told = command("status", f"{there}/run").stdout
-    assert "All is done" in told
+    status = command("status", f"{there}/run").stdout
+    assert "All is done" in status
 
 
 def test_a_block_that_fails_leaves_the_object_as_it_was() -> None:
@@ -71,7 +71,7 @@ def test_a_block_that_fails_leaves_the_object_as_it_was() -> None:
     assert path.read_bytes() == b"old"
 
 
-def test_a_folder_that_is_replaced_loses_what_is_no_more() -> None:
+def test_a_replaced_folder_loses_its_old_files() -> None:
     pytest.importorskip("upath")
     folder = files.location("memory://bucket/dataset")
     for names in (("README.md", "a/x"), ("README.md", "b/y")):
@@ -83,7 +83,7 @@ def test_a_folder_that_is_replaced_loses_what_is_no_more() -> None:
     assert found == {"README.md": "b/y", "y": "b/y"}
 
 
-def test_an_address_that_nothing_reads_is_an_error_with_its_mend(tmp_path: Path) -> None:
+def test_an_address_that_nothing_reads_is_an_error(tmp_path: Path) -> None:
     pytest.importorskip("upath")
     make_recipe(tmp_path, [DOUBLE])
     with pytest.raises(InputError, match="nosuch://"):

@@ -30,7 +30,7 @@ def test_no_flipped_bit_of_a_shard_becomes_a_value(tmp_path: Path, built: Recipe
             shard.write_bytes(written)
             with pytest.raises(DamageError, match=r"00000\.parquet.*`codedpo build` again"):
                 read_shard(shard)
-            assert not shard.exists(), "or it would be read again and again"
+            assert not shard.exists(), "or it would count as finished"
 
 
 def test_a_flipped_bit_of_a_footer_makes_no_key(tmp_path: Path, built: Recipe) -> None:

@@ -1,10 +1,10 @@
-"""A Ray cluster of two nodes on this machine's loopback; one of its workers, then a node, is killed
-while a build runs there. To be run in network and process namespaces of its own:
+"""A Ray cluster of two nodes on the loopback of this machine. A worker, then a node, is killed while
+a build runs there. Run it in its own network and process namespaces:
 
     unshare --net --pid --fork --mount-proc python two_nodes.py RECIPE
 
-Prints what was killed and how the build ended, as JSON. Ray takes any address but the loopback's
-for its own where there is one, so the namespace has no other.
+Writes what was killed and how the build ended to `killed.json`. Ray prefers any other address to the
+loopback's, so the namespace must have no other.
 """
 
 import json
@@ -53,7 +53,7 @@ def run(command: list[str]) -> None:
 
 
 def processes(name: str) -> set[int]:
-    """Processes whose command line has this word."""
+    """Processes whose command contains this word."""
     found = set()
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -69,14 +69,14 @@ def raylets() -> set[int]:
 
 
 def busy() -> set[int]:
-    """Workers that make a shard now."""
+    """Workers that are making a shard."""
     return processes("ray::_make")
 
 
 def wait_for(condition: Callable[[], object], build: "subprocess.Popen[bytes]") -> None:
     while not condition():
         if build.poll() is not None:
-            raise SystemExit(f"the build has ended with {build.returncode} before its time")
+            raise SystemExit(f"the build has ended with {build.returncode} too early")
         time.sleep(0.05)
 
 

@@ -1,5 +1,6 @@
-"""An fsspec file system like an object store, on a local folder: an object appears whole when it has
-come; a rename is a copy, of which half is there for a while, and a removal. Each rename is noted.
+"""An fsspec file system that behaves like an object store, on a local folder: an object appears when
+its upload is complete; a rename is a copy, half of which is visible for a while, and a removal. All
+renames are recorded.
 """
 
 import os
@@ -27,14 +28,14 @@ class NonAtomic(LocalFileSystem):
         return f"nonatomic://{self._strip_protocol(name)}"
 
     def put_file(self, lpath: str, rpath: str, callback: Any = None, **_: Any) -> None:
-        """An upload: seen when it is complete."""
+        """An upload: visible when it is complete."""
         target = Path(self._strip_protocol(rpath))
         hidden = target.with_name(f"upload-{os.getpid()}-{time.monotonic_ns()}")
         shutil.copyfile(lpath, hidden)
         os.replace(hidden, target)
 
     def mv(self, path1: str, path2: str, **_: Any) -> None:
-        """A rename: half of it is there before the rest."""
+        """A rename: half of the copy is visible before the rest."""
         source, target = map(self._strip_protocol, (path1, path2))
         with open(Path(target).with_name(RENAMES), "a") as file:
             file.write(f"{source} {target}\n")
@@ -48,4 +49,4 @@ class NonAtomic(LocalFileSystem):
 
 
 class NonAtomicPath(UPath):
-    """A path there; one that has a class of its own can be sent to other processes."""
+    """A path there; a class of its own, so that paths can be pickled."""
