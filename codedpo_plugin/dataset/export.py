@@ -19,12 +19,10 @@ import hashlib
 import json
 import math
 import os
-import random
 import shutil
 import socket
 from array import array
 from collections import Counter
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
@@ -33,6 +31,8 @@ import numpy as np
 from rich.console import Console
 
 from codedpo_plugin.dataset import card
+from codedpo_plugin.dataset.shuffle import shuffle_lines
+from codedpo_plugin.dataset.stack_files import write_stack_files
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.machine import is_alive
 from codedpo_plugin.recipe import Recipe
@@ -45,9 +45,6 @@ from codedpo_plugin.stages import CANDIDATES, DATASET, PAIRS
 
 CONFIGS = ("dpo", "correctness", "efficiency", "kto", "sft")
 SPLITS = ("train", "test")
-
-_PILE = 8 << 20  # bytes of lines that are shuffled at a time
-_MAX_PILES = 500  # files open at a time
 
 
 @dataclass
@@ -71,7 +68,7 @@ def export(recipe: Recipe, console: Console | None = None) -> Counts:
     folder = recipe.output / DATASET.folder
     with writing(folder), storage.new_folder(folder, _temporary(recipe.output)) as new:
         counts = _write_all(new, shards, recipe, console or Console(quiet=True))
-        _write_stack_files(new, folder, recipe, counts)
+        write_stack_files(new, folder, recipe, counts.rows)
         card.write_card(new, recipe, counts.rows)
     return counts
 
@@ -106,7 +103,7 @@ def _write_all(folder: Path, shards: int, recipe: Recipe, console: Console) -> C
             "`codedpo show TASK_ID` shows why for one"
         )
     for file in folder.rglob("*.jsonl"):
-        _shuffle_lines(file, recipe.export.seed)
+        shuffle_lines(file, recipe.export.seed)
     return writer.counts
 
 
@@ -250,74 +247,3 @@ def _completion(text: str, recipe: Recipe) -> Any:
     if recipe.export.format == "conversational":
         return [{"role": "assistant", "content": text}]
     return text
-
-
-def _shuffle_lines(path: Path, seed: int) -> None:
-    """Put the lines of a file in random order.
-
-    Lines are distributed at random over piles that fit in memory, and each pile is shuffled: every
-    order is equally likely, and memory does not depend on the size of the file.
-    """
-    rng = random.Random(f"{seed}/{path.parent.name}/{path.name}")
-    piles = [path.with_suffix(f".pile{n}") for n in range(_piles(path.stat().st_size))]
-    if len(piles) == 1:
-        path.rename(piles[0])
-    else:
-        with open(path, "rb") as lines, ExitStack() as stack:
-            files = [stack.enter_context(open(pile, "wb")) for pile in piles]
-            for line in lines:
-                rng.choice(files).write(line)
-    with open(path, "wb") as out:
-        for pile in piles:
-            here = pile.read_bytes().splitlines(keepends=True)
-            rng.shuffle(here)
-            out.writelines(here)
-            pile.unlink()
-
-
-def _piles(size: int) -> int:
-    return min(size // _PILE + 1, _MAX_PILES)
-
-
-def _write_stack_files(new: Path, final: Path, recipe: Recipe, counts: Counts) -> None:
-    """LLaMA-Factory's dataset_info.json and an entry for an Axolotl recipe."""
-    columns = {
-        "dpo": {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"},
-        "kto": {"prompt": "prompt", "response": "completion", "kto_tag": "label"},
-        "sft": {"prompt": "prompt", "response": "completion"},
-    }
-    info = {}
-    for config, split in counts.rows:
-        if config in columns:
-            name = f"codedpo_{config}" if split == "train" else f"codedpo_{config}_{split}"
-            ranking = {"ranking": True} if config == "dpo" else {}
-            file = {"file_name": f"{config}_{split}.jsonl"}
-            info[name] = file | ranking | {"columns": columns[config]}
-    (new / "llamafactory" / "dataset_info.json").write_text(json.dumps(info, indent=2) + "\n")
-    conversational = recipe.export.format == "conversational"
-    template = _AXOLOTL_CHAT if conversational else _AXOLOTL_STRINGS
-    (new / "axolotl.yaml").write_text(template.format(path=final / "dpo" / "train.jsonl"))
-
-
-_AXOLOTL_CHAT = """\
-# Paste into an Axolotl recipe (DPO). Axolotl caches prepared data by path, not by content: after a
-# new build, delete `dataset_prepared_path`, or run `axolotl preprocess`.
-rl: dpo
-datasets:
-  - path: {path}
-    split: train
-    type: chat_template.default
-    field_messages: prompt
-    field_chosen: chosen
-    field_rejected: rejected
-"""
-
-_AXOLOTL_STRINGS = """\
-# Paste into an Axolotl recipe (DPO); without a `type`, rows are strings: prompt, chosen, rejected.
-# Axolotl caches prepared data by path, not by content: after a new build, delete
-# `dataset_prepared_path`, or run `axolotl preprocess`.
-rl: dpo
-datasets:
-  - path: {path}
-    split: train
-"""

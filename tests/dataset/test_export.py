@@ -250,21 +250,3 @@ def test_a_hub_that_refuses_is_one_clear_error(built: Recipe, stub_hub: Any) -> 
     stub_hub.broken = True
     with pytest.raises(InfrastructureError, match=r"(?s)push to me/pairs failed.*complete in"):
         hub.push(exported(built), "me/pairs", private=True)
-
-
-def test_large_files_are_shuffled_pile_by_pile_and_keep_every_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(export, "_PILE", 300)
-    lines = [f"{n} \u2028 {'x' * (n % 7)}\n" for n in range(1000)]
-    orders = []
-    for name in ("one.jsonl", "one.jsonl", "other.jsonl"):
-        (tmp_path / name).write_text("".join(lines), encoding="utf-8", newline="\n")
-        export._shuffle_lines(tmp_path / name, seed=0)
-        text = (tmp_path / name).read_text(encoding="utf-8")
-        orders.append([line + "\n" for line in text.split("\n")[:-1]])
-    assert all(sorted(order) == sorted(lines) for order in orders)
-    assert orders[0] == orders[1] != orders[2]
-    halves = [lines.index(line) >= 500 for line in orders[0][:500]]
-    assert 200 < sum(halves) < 300, "the first half of the file is from everywhere"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.jsonl", "other.jsonl"]
