@@ -1,4 +1,5 @@
-"""The report page: one HTML file, no script, no network, light and dark by the reader's setting.
+"""The report page: one HTML file without scripts or network access, in light or dark colours as the
+browser prefers.
 
 Task ids, prompts, code and errors are untrusted; they reach the page through `escaped` only.
 """
@@ -15,12 +16,12 @@ from codedpo_plugin.reporting import build_plots
 from codedpo_plugin.reporting import summary as report
 from codedpo_plugin.reporting.problem_view import View, explain
 from codedpo_plugin.reporting.render import Rows, escaped, html_table, style
-from codedpo_plugin.reporting.tables import facts, first_half, tables
+from codedpo_plugin.reporting.tables import facts, synthesis, tables
 from codedpo_plugin.reporting.text import cut_code
 from codedpo_plugin.run_folder.shards import Row, read_merged, replacing
 from codedpo_plugin.stages import ROW_STAGES
 
-_CONTAMINATED = 100  # dropped problems that are shown; report.json has all
+_CONTAMINATED = 100  # dropped problems on the page; report.json has all
 
 
 def write(recipe: Recipe, summary: report.Summary) -> Path:
@@ -54,7 +55,7 @@ def page(recipe: Recipe, summary: report.Summary) -> str:
             f"{machine['cores']} cores · {machine['platform']}"
         ),
         tiles=_tiles(summary),
-        first_half=_first_half(summary["first_half"]),
+        first_half=_synthesis(summary["first_half"]),
         problems=problems,
         pairs=pairs,
         pairs_plot=pair_plots.as_svg(samples["chosen"], samples["rejected"], samples["ratios"]),
@@ -73,8 +74,8 @@ def page(recipe: Recipe, summary: report.Summary) -> str:
     )
 
 
-def _first_half(stages: report.Summary) -> str:
-    """How candidates came to be, and which benchmark problems were found; nothing otherwise."""
+def _synthesis(stages: report.Summary) -> str:
+    """How candidates were synthesised, and contaminated problems; empty for given candidates."""
     if not stages:
         return ""
     found = [
@@ -82,16 +83,16 @@ def _first_half(stages: report.Summary) -> str:
         for stage in stages.values()
         for one in stage.get("contaminated", [])
     ]
-    told = html_table(first_half(stages))
+    section = html_table(synthesis(stages))
     if found:
         head = ("Dropped problem", "Benchmark", "Its problem", "Shared words, or solution")
-        shown = Rows(head, found[:_CONTAMINATED])
-        told += f"<h3>Contaminated: {len(found):,}</h3>{html_table(shown, 'text')}"
-    return f"<h2>From sources to candidates</h2>{told}"
+        rows = Rows(head, found[:_CONTAMINATED])
+        section += f"<h3>Contaminated: {len(found):,}</h3>{html_table(rows, 'text')}"
+    return f"<h2>From sources to candidates</h2>{section}"
 
 
 def _tiles(summary: report.Summary) -> str:
-    """The four numbers that a reader wants first."""
+    """The four main figures."""
     pairs = {kind: sum(summary["pairs"][kind].values()) for kind in report.KINDS}
     tiles = {"problems": summary["problems"]["read"]}
     tiles |= {f"{kind} pairs": count for kind, count in pairs.items()}
@@ -130,5 +131,5 @@ def _html_pair(pair: Row, view: View) -> str:
 
 
 def _html_code(code: str) -> str:
-    shown, note = cut_code(code)
-    return f"<pre>{escaped(shown)}</pre>" + (f"<small>{escaped(note)}</small>" if note else "")
+    head, note = cut_code(code)
+    return f"<pre>{escaped(head)}</pre>" + (f"<small>{escaped(note)}</small>" if note else "")

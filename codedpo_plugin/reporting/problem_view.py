@@ -19,11 +19,11 @@ def load_problem(run: Path, task_id: str) -> tuple[Row, Recipe]:
     """A problem's row with the columns of all stages, and the recipe of its run.
 
     Raises:
-        InputError: as `show`.
+        InputError: no such run or task (similar names are given), or it is not finished yet.
     """
     if not (run / "recipe.yaml").is_file():
         raise InputError(f"{run}: not a run folder (it holds no recipe.yaml); name one with --run")
-    # The folder may have been moved, or named from elsewhere, since the recipe was written.
+    # `output` in the recipe may be relative, or the folder may have been moved since.
     recipe = load_recipe(run / "recipe.yaml").model_copy(update={"output": run})
     index, position = _find(run, task_id)
     for stage in STAGES.values():
@@ -37,7 +37,7 @@ def load_problem(run: Path, task_id: str) -> tuple[Row, Recipe]:
 
 @dataclass(frozen=True)
 class View:
-    """A problem's row in the order in which people look at it."""
+    """A problem's row, with solutions and tests in the order of their scores."""
 
     row: Row
     """Columns of all stages."""
@@ -78,7 +78,7 @@ class View:
 
 
 def explain(pair: Row, view: View) -> str:
-    """Why this pair was made, and how sure that is; quotes an error message, which is untrusted."""
+    """Why this pair was made, and its confidence; quotes an error message, which is untrusted."""
     passed = pass_flags(view.row)[:, view.row["credible_tests"]].sum(axis=1)
     total = len(view.row["credible_tests"])
     chosen, rejected = pair["chosen_index"], pair["rejected_index"]
@@ -87,9 +87,9 @@ def explain(pair: Row, view: View) -> str:
         why = (
             f"Solution {chosen} scores {high} and passes {passed[chosen]} of {total} credible "
             f"tests; solution {rejected} scores {low} and passes {passed[rejected]}"
-            f"{_commonest_error(view.row['errors'][rejected])}. "
+            f"{_most_common_error(view.row['errors'][rejected])}. "
         )
-        sure = "the probability that it is right, by what solutions return (docs/pairs.md)"
+        confidence = "the probability that it is right, from what solutions return (docs/pairs.md)"
     else:
         ratio = pair["rejected_seconds"] / pair["chosen_seconds"]
         why = (
@@ -97,17 +97,17 @@ def explain(pair: Row, view: View) -> str:
             f"{duration(pair['chosen_seconds'])}, solution {rejected} takes "
             f"{duration(pair['rejected_seconds'])}: {ratio:,.2f} times as long. "
         )
-        sure = "the probability that both are right, times how sure the lead is"
-    return f"{why}Confidence {pair['confidence']:.2f}: {sure}."
+        confidence = "the probability that both are right, times that of the difference in speed"
+    return f"{why}Confidence {pair['confidence']:.2f}: {confidence}."
 
 
 def short_score(score: float) -> str:
-    """Four digits; next to nothing (self-validation never reaches 0) is 0."""
+    """Four digits; below 1e-6 it is 0 (self-validation approaches 0 without reaching it)."""
     return f"{score:.4g}" if abs(score) >= 1e-6 else "0"
 
 
-def _commonest_error(errors: list[str | None]) -> str:
-    """` (NameError: ... on 3 tests)`, or nothing where nothing was raised."""
+def _most_common_error(errors: list[str | None]) -> str:
+    """` (NameError: ... on 3 tests)`, or nothing if none was raised."""
     counts = Counter(error for error in errors if error)
     if not counts:
         return ""

@@ -1,7 +1,7 @@
-"""Show: one problem of a run in the terminal: what ran, how it ranks, why it gave its pairs.
+"""Show one problem of a run in the terminal: outcomes, ranking, and the reasons for its pairs.
 
-Prompts, code and errors are untrusted: they are printed as `rich.text.Text` (square brackets mean
-nothing) after `plain` (control characters mean nothing either).
+Prompts, code and errors are untrusted: they are printed as `rich.text.Text` (no markup) after
+`plain` (no control characters).
 """
 
 from collections.abc import Iterator
@@ -30,14 +30,14 @@ CELLS = {
 }
 
 _PROMPT_LINES = 12
-_SIDE_BY_SIDE = 120  # columns of a terminal from which two programs stand side by side
+_SIDE_BY_SIDE = 120  # least width of a terminal, in columns, for two programs side by side
 
 
 def show(run: Path, task_id: str, console: Console) -> None:
     """Print a problem's prompt, pass matrix, tests and pairs, or why there is no pair.
 
     Raises:
-        InputError: no such run or task (near names are given), or it is not finished yet.
+        InputError: no such run or task (similar names are given), or it is not finished yet.
     """
     row, recipe = load_problem(run, task_id)
     view = View(row, recipe)
@@ -77,7 +77,7 @@ def _print_matrix(view: View, console: Console) -> None:
         console.print(line)
     _print_legend(view, console)
     if len(columns) < len(order):
-        note = f"tests {len(columns) + 1} to {len(order)} of this order do not fit in the width"
+        note = f"tests {len(columns) + 1} to {len(order)} of this order do not fit the width"
         console.print(Text(note, "italic"))
 
 
@@ -138,14 +138,14 @@ def _print_tests(view: View, console: Console) -> None:
     row, scores = view.row, view.test_scores
     passed = pass_flags(row).sum(axis=0)
     console.print(Text("\nTests: * credible (the best solution passes it)", "bold"))
-    console.print(Text("       s sealed (judged outside the solution's process)", "bold"))
+    console.print(Text("       s sealed: judged outside the solution's process", "bold"))
     console.print(Text(f"{'col':>4} {'test':>4} {'score':>9} {'passed':>7}     source"))
     for column, test in enumerate(view.tests, start=1):
         star = "*" if test in row["credible_tests"] else " "
-        seal = "s" if row["sealed"][test] else " "
+        sealed = "s" if row["sealed"][test] else " "
         source = plain(row["tests"][test]).strip().replace("\n", " \u23ce ").expandtabs(4)
         share = f"{passed[test]}/{len(row['solutions'])}"
-        facts = f"{column:>4} {test:>4} {short_score(scores[test]):>9} {share:>7} {star}{seal}  "
+        facts = f"{column:>4} {test:>4} {short_score(scores[test]):>9} {share:>7} {star}{sealed}  "
         console.print(_cut(Text(facts + source), console.width))
 
 

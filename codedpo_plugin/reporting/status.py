@@ -1,8 +1,7 @@
-"""Status: how far a run is, from the small files that its processes keep in `RUN/state`.
+"""The progress of a run, from the small files that its processes keep in `RUN/state`.
 
-Read from any machine that sees the folder, while the run goes on; beside them only the
-manifest of the candidates is opened, so it takes as long for a hundred thousand problems as for a
-hundred.
+Any machine with access to the folder can read them during the run. Beside them only the manifest of
+the candidates is opened, so the time does not depend on the number of problems.
 """
 
 import json
@@ -24,8 +23,8 @@ from codedpo_plugin.run_folder import candidates
 from codedpo_plugin.run_folder.progress import FOLDER
 from codedpo_plugin.stages import CANDIDATES, DATASET, STAGES
 
-_SILENT = 60.0  # seconds without a word after which a process counts as lost
-_SHOWN = 5  # failures of a stage that are shown
+_STALE = 60.0  # seconds without an update after which a process counts as lost
+_MAX_FAILURES = 5  # of a stage, in the output
 
 Facts = dict[str, Any]
 
@@ -36,7 +35,7 @@ class Summary:
 
     stage: str
     phase: str
-    """`waiting`, `running`, `done`, `failed`, `stopped` (whoever ran it is gone without a word)."""
+    """`waiting`, `running`, `done`, `failed`, `stopped` (its process ended unreported)."""
     shards: int
     shards_done: int
     running: int
@@ -45,40 +44,40 @@ class Summary:
     problems: int
     problems_done: int
     rate: float | None
-    """Problems per second, of all that run now."""
+    """Problems per second, of all running processes together."""
     errors: list[str]
-    """What ended parts of it, but for failed shards."""
+    """Errors that ended parts of it, except failed shards."""
 
     @property
     def seconds_left(self) -> float | None:
-        """At this rate."""
+        """At the current rate."""
         left = self.problems - self.problems_done
         return left / self.rate if self.rate and left else None
 
 
 def status(run: Path, console: Console) -> None:
-    """Print the stages of a run, what failed, and the command that goes on.
+    """Print the stages of a run, its failures, and the command that continues it.
 
     Raises:
         InputError: this is no run folder.
     """
     if not (run / FOLDER).is_dir():
-        raise InputError(f"{run}: no run here, or none that has begun; `codedpo build` begins one")
+        raise InputError(f"{run}: no run here, or it has not started; `codedpo build` starts one")
     manifest = candidates.read_manifest(run)
     stages = [summary for stage in STAGES if (summary := summarise(run, stage, manifest))]
     others = {name: _parts(run, name) for name in (CANDIDATES.name, DATASET.name)}
     console.print(_table(manifest, others, stages))
     phases = [stage.phase for stage in stages] + [_phase(one) for one in others[DATASET.name]]
     for stage in stages:
-        for shard, why in list(stage.failed.items())[:_SHOWN]:
+        for shard, why in list(stage.failed.items())[:_MAX_FAILURES]:
             console.print(f"{stage.stage}: shard {shard} failed: {why}", markup=False, style="red")
-        for why in stage.errors[:_SHOWN]:
+        for why in stage.errors[:_MAX_FAILURES]:
             console.print(f"{stage.stage}: {why}", markup=False, style="red")
     console.print(_next(run, phases), markup=False)
 
 
 def summarise(run: Path, stage: str, manifest: Facts | None) -> Summary | None:
-    """One stage, of all its parts; None before any has been begun."""
+    """One stage, all its parts together; None before any has started."""
     parts = _parts(run, stage)
     if not parts or manifest is None:
         return None
@@ -104,7 +103,7 @@ def summarise(run: Path, stage: str, manifest: Facts | None) -> Summary | None:
 
 
 def _parts(run: Path, stage: str) -> list[Facts]:
-    """What the parts of a stage tell; of several ways to cut it into parts, the last one begun."""
+    """The state files of a stage's parts; of several divisions into parts, the latest."""
     found: list[Facts] = []
     for path in (run / FOLDER).glob(f"{stage}.*.json"):
         try:
@@ -118,13 +117,13 @@ def _parts(run: Path, stage: str) -> list[Facts]:
 
 
 def _phase(facts: Facts) -> str:
-    """The phase of one part; `stopped` where its process is gone without a word."""
+    """The phase of one part; `stopped` if its process ended without reporting it."""
     phase = str(facts["phase"])
     if phase != "running":
         return phase
     if facts["host"] == socket.gethostname():
         return phase if is_alive(facts["pid"]) else "stopped"
-    return phase if abs(time.time() - facts["updated"]) < _SILENT else "stopped"
+    return phase if abs(time.time() - facts["updated"]) < _STALE else "stopped"
 
 
 def _table(
@@ -164,10 +163,10 @@ def _share(done: int, total: int) -> str:
 
 
 def _next(run: Path, phases: list[str]) -> str:
-    """What to type, if anything."""
+    """What to do next."""
     if "running" in phases:
         return "It is running."
     if set(phases) == {"done"} and len(phases) > len(STAGES):
         return f"All is done: {run / DATASET.folder}"
     command = shlex.join(["codedpo", "build", str(run / "recipe.yaml")])
-    return f"Nothing runs now. To go on, and try again what failed:\n  {command}"
+    return f"Nothing is running. To continue, and retry what failed:\n  {command}"

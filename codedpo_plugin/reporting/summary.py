@@ -1,4 +1,4 @@
-"""Report: what a build did, counted shard by shard."""
+"""The summary of a build, counted shard by shard."""
 
 import platform
 from collections import Counter
@@ -43,37 +43,26 @@ def summarise(
     layers: Mapping[str, str],
     console: Console | None = None,
 ) -> Summary:
-    """Count what a finished and exported run holds, shard by shard, in bounded memory.
+    """Count the results of a finished and exported run, shard by shard, in bounded memory.
 
     Args:
         recipe: with `output`, the run folder.
-        counts: what the export wrote.
+        counts: of the export.
         seconds: stage -> wall seconds of this invocation.
         layers: sandbox layer -> `on`, or why it is off.
-        console: shows how far it is.
+        console: for a progress bar.
 
     Returns:
         plain values; `samples` and `example` are for the page, the rest is `report.json`.
     """
     nothing: dict[str, Any] = {"shards": 0, "problems": 0, "skipped": {}, "tests_cut": 0}
     manifest = candidates.read_manifest(recipe.output) or nothing
-    tally = _Tally(recipe)
-    columns = (*_COLUMNS, recipe.ranker)
-    with Progress(console or Console(quiet=True), "report", 0, manifest["problems"]) as progress:
-        for shard in range(manifest["shards"]):
-            for row in read_merged(recipe.output, ROW_STAGES, shard, columns):
-                tally.add(row, shard)
-            tally.timed_on[shard_machine(shard_path(recipe.output, TIME.folder, shard))] += 1
-            progress.update(tally.problems["kept"])
+    tally = _counted(recipe, manifest, console or Console(quiet=True))
     numbers = read_pairs(recipe.output / DATASET.folder / "dpo")
     return {
         "codedpo": __version__,
         "run": str(recipe.output),
-        "machine": {
-            "platform": platform.platform(),
-            "python": platform.python_version(),
-            "cores": usable_cores(),
-        },
+        "machine": _machine(),
         "first_half": manifests.summary(recipe.output) if recipe.generates else {},
         "problems": _problems(manifest, tally),
         "pairs": {
@@ -91,12 +80,7 @@ def summarise(
         "sandbox": dict(layers),
         "recipe": recipe.model_dump(mode="json"),
         "example": tally.example and tally.example[1:],
-        "samples": {
-            "chosen": numbers.chosen.values,
-            "rejected": numbers.rejected.values,
-            "ratios": numbers.ratios.values,
-            "scores": tally.scores.tolist(),
-        },
+        "samples": _samples(numbers, tally),
     }
 
 
@@ -106,12 +90,12 @@ class _Tally:
 
     recipe: Recipe
     problems: Counter[str] = field(default_factory=Counter)
-    """`kept`, `with_pair`, `with_correctness`, `with_efficiency`; `twins` (timed beside a copy of
-    themselves) and `twins_apart` (that would have made a pair) -> problems"""
+    """`kept`, `with_pair`, `with_correctness`, `with_efficiency`; `twins` (timed with a
+    control copy) and `twins_apart` (whose control would have made a pair) -> problems"""
     why_not: dict[str, Counter[str]] = field(default_factory=lambda: {k: Counter() for k in KINDS})
     """kind -> reason -> problems"""
     settle: Counter[str] = field(default_factory=Counter)
-    """What would bring a correctness pair -> problems"""
+    """What problems without a correctness pair need -> problems"""
     selected: Counter[str] = field(default_factory=Counter)
     """Of correctness pairs: `pairs`, `expected_right` (the sum of confidences) and `near_misses`
     (rejected passes some test)"""
@@ -125,9 +109,9 @@ class _Tally:
     tied: Counter[str] = field(default_factory=Counter)
     """Solutions that share the best score, a key of `_TIED` -> problems"""
     timed_on: Counter[str] = field(default_factory=Counter)
-    """Machine type -> shards timed there. Times compare within a problem, so never between two."""
+    """Machine type -> shards timed there. Times are only compared within a problem."""
     example: tuple[tuple[bool, int], str, int] | None = None
-    """How telling it is, task id, shard: the problem that the page explains."""
+    """How instructive it is, task id, shard: the problem that the page explains."""
 
     def add(self, row: Row, shard: int) -> None:
         """Count one problem, of this shard."""
@@ -177,9 +161,30 @@ class _Tally:
             if pair["kind"] == "correctness":
                 self.selected.update(pairs=1, expected_right=pair["confidence"], near_misses=passed)
         variety = len({outcome for line in row["outcomes"] for outcome in line})
-        telling = (len(kinds) == len(KINDS), variety)
-        if kinds and (self.example is None or telling > self.example[0]):
-            self.example = (telling, row["task_id"], shard)
+        instructive = (len(kinds) == len(KINDS), variety)
+        if kinds and (self.example is None or instructive > self.example[0]):
+            self.example = (instructive, row["task_id"], shard)
+
+
+def _counted(recipe: Recipe, manifest: Mapping[str, Any], console: Console) -> _Tally:
+    """The counters after all shards."""
+    tally = _Tally(recipe)
+    columns = (*_COLUMNS, recipe.ranker)
+    with Progress(console, "report", 0, manifest["problems"]) as progress:
+        for shard in range(manifest["shards"]):
+            for row in read_merged(recipe.output, ROW_STAGES, shard, columns):
+                tally.add(row, shard)
+            tally.timed_on[shard_machine(shard_path(recipe.output, TIME.folder, shard))] += 1
+            progress.update(tally.problems["kept"])
+    return tally
+
+
+def _machine() -> Summary:
+    return {
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "cores": usable_cores(),
+    }
 
 
 def _problems(manifest: Mapping[str, Any], tally: _Tally) -> Summary:
@@ -197,7 +202,7 @@ def _problems(manifest: Mapping[str, Any], tally: _Tally) -> Summary:
 
 
 def _cells(tally: _Tally) -> Summary:
-    """Cells (solution x test) by outcome, and what running them took."""
+    """Cells (solution x test) by outcome, and their CPU time."""
     by_test = {
         name: {outcome: tally.cells[sealed, outcome] for outcome in OUTCOMES}
         for sealed, name in ((True, "sealed"), (False, "unsealed"))
@@ -221,12 +226,22 @@ def _ties(tied: Counter[str]) -> Summary:
 
 
 def _lengths(numbers: PairNumbers) -> Summary:
-    """Characters of the texts of correctness pairs, and how well length alone tells them apart."""
+    """Characters of the texts of correctness pairs, and how well length alone separates them."""
     pairs = numbers.chosen.seen
     return {
         "chosen_median": float(np.median(numbers.chosen.values)) if pairs else None,
         "rejected_median": float(np.median(numbers.rejected.values)) if pairs else None,
         "shorter_is_chosen": numbers.shorter_chosen / pairs if pairs else None,
+    }
+
+
+def _samples(numbers: PairNumbers, tally: _Tally) -> Summary:
+    """Values for the plots of the page."""
+    return {
+        "chosen": numbers.chosen.values,
+        "rejected": numbers.rejected.values,
+        "ratios": numbers.ratios.values,
+        "scores": tally.scores.tolist(),
     }
 
 

@@ -1,4 +1,4 @@
-"""Tables: the summary of a build as rows, for the terminal and for the page."""
+"""The summary of a build as tables, for the terminal and for the page."""
 
 from rich.console import Console
 from rich.table import Table
@@ -11,9 +11,9 @@ from codedpo_plugin.reporting.text import plain
 
 
 def print_tables(summary: Summary, console: Console) -> None:
-    """Print what matters of a summary, at most 80 columns wide."""
+    """Print the main figures of a summary, at most 80 columns wide."""
     if summary["first_half"]:
-        console.print(rich_table(first_half(summary["first_half"])), soft_wrap=False)
+        console.print(rich_table(synthesis(summary["first_half"])), soft_wrap=False)
     problems, outcomes, pairs, seconds = map(rich_table, tables(summary))
     right = Table.grid()
     right.add_row(pairs)
@@ -48,8 +48,8 @@ def tables(summary: Summary) -> tuple[Rows, Rows, Rows, Rows]:
     )
 
 
-def first_half(stages: Summary) -> Rows:
-    """How candidates came to be: what was kept and dropped, and what a model was asked."""
+def synthesis(stages: Summary) -> Rows:
+    """How candidates were synthesised: rows kept and dropped, and what was requested of models."""
     rows = []
     for stage, made in stages.items():
         rows.append((stage, f"{made['kept']:,}"))
@@ -63,7 +63,7 @@ def first_half(stages: Summary) -> Rows:
             rows.append(
                 (name.replace("_", " "), f"{total:,.2f}" if name == "cost" else f"{total:,}")
             )
-    return Rows(("First half", ""), rows)
+    return Rows(("Synthesis", ""), rows)
 
 
 def _problem_rows(problems: Summary) -> list[tuple[str, str]]:
@@ -76,47 +76,64 @@ def _problem_rows(problems: Summary) -> list[tuple[str, str]]:
 
 
 def facts(summary: Summary) -> dict[str, str]:
-    """What fits no table, each in a line; told about nothing are left out."""
+    """Name -> a line for what fits in no table; lines with nothing to report are left out."""
+    return _execution_facts(summary) | _pair_facts(summary) | _environment_facts(summary)
+
+
+def _execution_facts(summary: Summary) -> dict[str, str]:
     cells, ties = summary["cells"], summary["ties_at_top"]
-    lengths, speed = summary["lengths"], summary["speed"]
-    quartiles = speed["quartiles"]
     sealed = sum(cells["by_test"]["sealed"].values()) / max(cells["total"], 1)
-    told = {"execute": f"{cells['cpu_seconds']:,.1f} CPU seconds; {sealed:.0%} of cells are sealed"}
+    lines = {
+        "execute": f"{cells['cpu_seconds']:,.1f} CPU seconds; {sealed:.0%} of cells are sealed"
+    }
     if cells["per_cpu_second"]:
-        told["execute"] += f"; {cells['per_cpu_second']:,.0f} cells per CPU second"
+        lines["execute"] += f"; {cells['per_cpu_second']:,.0f} cells per CPU second"
     if cut := summary["problems"]["tests_cut"]:
-        told["cut"] = f"{cut:,} tests beyond execute.max_tests"
+        lines["cut"] = f"{cut:,} tests beyond execute.max_tests"
     if summary["problems"]["skipped"]:
-        told["skipped"] = "listed in candidates/skipped.jsonl"
+        lines["skipped"] = "listed in candidates/skipped.jsonl"
     if ties["share"] is not None:
-        told["ties"] = f"{ties['share']:.0%} of problems have several solutions with the best score"
+        lines["ties"] = (
+            f"{ties['share']:.0%} of problems have several solutions with the best score"
+        )
+    return lines
+
+
+def _pair_facts(summary: Summary) -> dict[str, str]:
+    lengths, speed = summary["lengths"], summary["speed"]
+    lines = {}
     if selected := summary["correctness"]:
         pairs = selected["pairs"]
-        told["correctness"] = (
+        lines["correctness"] = (
             f"{selected['expected_right'] / pairs:.0%} of these pairs are expected to be right; "
-            f"in {selected['near_misses'] / pairs:.0%} the rejected one passes some test"
+            f"in {selected['near_misses'] / pairs:.0%} the rejected solution passes some test"
         )
     if summary["settle"]:
-        settle = ", ".join(f"{what} {n:,}" for what, n in summary["settle"].items())
-        told["no pair"] = f"what would settle it, by problems: {settle}"
+        needs = ", ".join(f"{what} {n:,}" for what, n in summary["settle"].items())
+        lines["no pair"] = f"what these problems need most likely: {needs}"
     if lengths["chosen_median"] is not None:
-        told["lengths"] = (
+        lines["lengths"] = (
             f"median {lengths['chosen_median']:,.0f} characters chosen, "
             f"{lengths['rejected_median']:,.0f} rejected; "
-            f"the shorter one is the chosen in {lengths['shorter_is_chosen']:.0%}"
+            f"chosen is the shorter text in {lengths['shorter_is_chosen']:.0%}"
         )
-    if quartiles:
-        told["speed"] = "median {1:,.2f} times as fast, quartiles {0:,.2f} and {2:,.2f}".format(
+    if quartiles := speed["quartiles"]:
+        lines["speed"] = "median {1:,.2f} times as fast, quartiles {0:,.2f} and {2:,.2f}".format(
             *quartiles
         )
     if speed["twins"]:
-        told["control"] = (
+        lines["control"] = (
             f"{speed['twins_apart']:,} of {speed['twins']:,} programs seemed faster or slower than "
             "a copy of themselves"
         )
+    return lines
+
+
+def _environment_facts(summary: Summary) -> dict[str, str]:
+    lines = {}
     off = [f"{name} ({state})" for name, state in summary["sandbox"].items() if state != "on"]
     if off:
-        told["sandbox"] = f"off: {'; '.join(off)}"
+        lines["sandbox"] = f"off: {'; '.join(off)}"
     if machines := summary["timed_on"]:
-        told["timed on"] = ", ".join(f"{name}: {n:,} shards" for name, n in machines.items())
-    return told
+        lines["timed on"] = ", ".join(f"{name}: {n:,} shards" for name, n in machines.items())
+    return lines

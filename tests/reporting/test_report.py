@@ -342,7 +342,7 @@ def test_show_is_safe_and_fits(recipe, row, width):
 def test_show_cuts_many_tests_with_a_note(tmp_path):
     recipe = make_run(tmp_path / "run", (problem("t", ["p" * 200], no_correctness="why"),))
     text = shown(recipe, "t")
-    assert "to 200 of this order do not fit in the width" in text
+    assert "to 200 of this order do not fit the width" in text
     assert max(map(len, text.splitlines())) <= 80
 
 
