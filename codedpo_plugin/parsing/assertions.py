@@ -135,34 +135,6 @@ def judge_here(test: Test, value: str) -> bool | None:
         raise ValueError(f"cannot be compared: {error!r}"[:200]) from None
 
 
-def enlarged(call: str, times: int) -> str | None:
-    """The call with its longer literal arguments repeated; None if there are none.
-
-    Lists, tuples and strings of at least two items: `f([1, 2], "ab", 3)` becomes
-    `f([1, 2] * 20, "ab" * 20, 3)`.
-    """
-    try:
-        tree = ast.parse(call, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    if not isinstance(tree, ast.Call):
-        return None
-    before = ast.unparse(tree)
-    tree.args = [_repeated(argument, times) for argument in tree.args]
-    for keyword in tree.keywords:
-        keyword.value = _repeated(keyword.value, times)
-    after = ast.unparse(tree)
-    return after if after != before else None
-
-
-def _repeated(argument: ast.expr, times: int) -> ast.expr:
-    sequence = isinstance(argument, ast.List | ast.Tuple) and len(argument.elts) > 1
-    text = isinstance(argument, ast.Constant) and isinstance(argument.value, str)
-    if sequence or (text and len(argument.value) > 1):  # type: ignore[attr-defined]
-        return ast.BinOp(argument, ast.Mult(), ast.Constant(times))
-    return argument
-
-
 class _Splitter(ast.NodeTransformer):
     """Replaces the outermost calls of the entry point by names."""
 

@@ -2,7 +2,7 @@
 
 A mutated call has no expected value. It is a call of a test with one argument slightly changed:
 another item, one item fewer, the next number. Types, signs and alphabets are kept, so that most
-mutated inputs are inputs that the problem allows.
+mutated inputs are inputs that the problem allows. For timing, a call can also be enlarged.
 """
 
 import ast
@@ -37,6 +37,34 @@ def mutated_calls(call: str, count: int) -> list[str]:
         if len(found) > count:
             break
     return list(found)[1:]
+
+
+def enlarged(call: str, times: int) -> str | None:
+    """The call with its longer literal arguments repeated; None if there are none.
+
+    Lists, tuples and strings of at least two items: `f([1, 2], "ab", 3)` becomes
+    `f([1, 2] * 20, "ab" * 20, 3)`.
+    """
+    try:
+        tree = ast.parse(call, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    if not isinstance(tree, ast.Call):
+        return None
+    before = ast.unparse(tree)
+    tree.args = [_repeated(argument, times) for argument in tree.args]
+    for keyword in tree.keywords:
+        keyword.value = _repeated(keyword.value, times)
+    after = ast.unparse(tree)
+    return after if after != before else None
+
+
+def _repeated(argument: ast.expr, times: int) -> ast.expr:
+    sequence = isinstance(argument, ast.List | ast.Tuple) and len(argument.elts) > 1
+    text = isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+    if sequence or (text and len(argument.value) > 1):  # type: ignore[attr-defined]
+        return ast.BinOp(argument, ast.Mult(), ast.Constant(times))
+    return argument
 
 
 def _with_one_changed(tree: ast.Call, values: list[Any], chance: random.Random) -> str:

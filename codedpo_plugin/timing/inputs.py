@@ -1,6 +1,7 @@
 """The calls that are timed, and larger arguments for them."""
 
-from codedpo_plugin.parsing.assertions import enlarged, split_test
+from codedpo_plugin.parsing.assertions import split_test
+from codedpo_plugin.parsing.input_mutation import enlarged
 from codedpo_plugin.ranking.credible_tests import discriminative_tests
 from codedpo_plugin.run_folder.shards import Row
 from codedpo_plugin.sandbox.client import Sandbox

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from codedpo_plugin.parsing.input_mutation import mutated_calls
+from codedpo_plugin.parsing.input_mutation import enlarged, mutated_calls
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,11 @@ def arguments(call: str) -> list[Any]:
 @pytest.mark.parametrize("call", ["f()", "f(x)", "f(open('y'))", "f(", "f([])", "1 + 1"])
 def test_a_call_without_literal_arguments_is_not_mutated(call: str) -> None:
     assert mutated_calls(call, 3) == []
+
+
+def test_literal_sequences_are_enlarged_and_nothing_else() -> None:
+    assert (
+        enlarged("f([1, 2], 'ab', 3, k=(1, 2))", 20)
+        == "f([1, 2] * 20, 'ab' * 20, 3, k=(1, 2) * 20)"
+    )
+    assert enlarged("f([1], 'a', {1: 2}, x)", 20) is None

@@ -1,16 +1,7 @@
 """Larger arguments for the calls that are timed."""
 
-from codedpo_plugin.parsing.assertions import enlarged
 from codedpo_plugin.sandbox.client import Limits, Sandbox
 from codedpo_plugin.timing.inputs import enlarge
-
-
-def test_literal_sequences_are_enlarged_and_nothing_else() -> None:
-    assert (
-        enlarged("f([1, 2], 'ab', 3, k=(1, 2))", 20)
-        == "f([1, 2] * 20, 'ab' * 20, 3, k=(1, 2) * 20)"
-    )
-    assert enlarged("f([1], 'a', {1: 2}, x)", 20) is None
 
 
 def test_arguments_grow_only_where_all_solutions_agree() -> None:
