@@ -1,4 +1,4 @@
-"""Figures of a benchmark run, each with its source."""
+"""pass@k of a problem and of a benchmark."""
 
 import math
 from collections.abc import Sequence
@@ -24,15 +24,15 @@ def pass_at_k(samples: int, correct: int, k: int) -> float:
 
 
 def pass_at(counts: Sequence[tuple[int, int]], least: int) -> dict[str, Interval]:
-    """pass@k over problems, for every usual k up to `least`.
+    """Mean pass@k over problems, for the usual k up to `least`.
 
     Args:
-        counts: samples and correct ones of each problem; a problem without samples counts 0.
-        least: samples that each problem has at least, of those that have any.
+        counts: samples, and correct ones, of each problem; a problem without samples scores 0.
+        least: the smallest number of samples of a problem that has any.
 
     Returns:
-        `pass@k` -> value and interval: Wilson's where each problem has one sample at most, by
-        resampling problems otherwise.
+        `pass@k` -> value and interval: Wilson's if no problem has more than one sample, otherwise
+        by bootstrap over problems.
     """
     found = {}
     for k in (k for k in _KS if k <= least):

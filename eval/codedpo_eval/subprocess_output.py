@@ -1,4 +1,4 @@
-"""Commands that take minutes: their lines are shown as they come."""
+"""Commands that take minutes: their output is shown while they run."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from rich.console import Console
 
 from codedpo_plugin.errors import InfrastructureError
 
-_TOLD = 15  # last lines of output that an error repeats
+_LAST = 15  # lines of output that an error message repeats
 
 
 def run(
@@ -23,10 +23,10 @@ def run(
     """Run a command in a folder, with further environment variables.
 
     Raises:
-        InfrastructureError: it failed; the message has the end of its output.
+        InfrastructureError: it failed; the message contains the end of its output.
     """
     console.print(f"{what} ...", markup=False, highlight=False)
-    last: deque[str] = deque(maxlen=_TOLD)
+    last: deque[str] = deque(maxlen=_LAST)
     with subprocess.Popen(
         command,
         cwd=folder,

@@ -1,4 +1,4 @@
-"""What grading one sample says, and what decides it."""
+"""The verdict on one sample, and the settings that decide it."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -7,33 +7,33 @@ PASS = "pass"
 UNGRADED = "ungraded"
 
 STATUSES = {
-    PASS: "all tests held",
-    "fail": "a test did not hold",
-    "error": "it raised, does not parse, or has no such function",
-    "timeout": "used its CPU time on a test, again when run alone",
-    "memory": "ran out of its memory",
+    PASS: "all tests passed",
+    "fail": "a test failed",
+    "error": "it raised, does not parse, or lacks the function",
+    "timeout": "exceeded its CPU time on a test, and again when run alone",
+    "memory": "exceeded its memory limit",
     "crashed": "its process died",
     "missing": "no sample of this task was given",
-    UNGRADED: "nothing can be said of this task here (`error` says why): it is left out of scores",
+    UNGRADED: "the task cannot be graded here (`error` says why): it is left out of scores",
 }
 
 
 @dataclass(frozen=True)
 class GradeSettings:
-    """What decides a verdict, beside benchmark and sample; a change makes every verdict anew."""
+    """What decides a verdict, besides benchmark and sample; after a change all is graded again."""
 
     seconds: float = 2.0
-    """CPU seconds that a test may use at least; for waiting see
+    """Base limit of CPU seconds of a test; for waiting see
     `codedpo_plugin.sandbox.protocol.wall_limit`."""
     factor: float = 5.0
-    """Times the reference solution's CPU time, where that allows a test more."""
+    """The limit is raised to this multiple of the reference solution's CPU time."""
     memory_mb: int = 4096
-    """Address space, as evalplus has it."""
+    """Address space, as in evalplus."""
     options: tuple[tuple[str, str], ...] = ()
-    """What the kind of benchmark wants to know besides: names and values."""
+    """Further settings of the kind of benchmark: names and values."""
 
     def plain(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """As values that JSON can hold."""
         return asdict(self)
 
 
@@ -44,12 +44,12 @@ class Verdict:
     base: str
     """A key of `STATUSES`."""
     plus: str | None = None
-    """Of base and further tests together; what fails `base` fails this too. None: no such tests."""
+    """Of base and plus tests together: it fails if `base` does. None: there are no plus tests."""
     failed_tests: tuple[int, ...] = ()
-    """Positions of the first tests that did not hold, base tests before the others."""
+    """Positions of the first failed tests, base tests before plus tests."""
     seconds: float = 0.0
     """CPU seconds of all tests."""
     sealed: bool = True
-    """Whether every test was judged outside the program's process."""
+    """Whether every test was judged out of process."""
     error: str | None = None
-    """What the first of these raised, or how the process died."""
+    """What the first failed test raised, or how the process died."""

@@ -29,7 +29,7 @@ def test_bigcode_wants_the_order_of_its_dataset_and_the_number_of_samples(tmp_pa
     generations, script = export.bigcode(run)
     assert read(generations) == read(job.generations)
     assert "--n_samples 2" in script.read_text()
-    with pytest.raises(InputError, match="no task of the same problems"):
+    with pytest.raises(InputError, match="no task with the same problems"):
         bigcode.write(run.rows, humaneval("mbpp"), tmp_path)
 
 
@@ -77,5 +77,5 @@ def test_bigcode_that_fails(tmp_path: Path):
     console = Console(quiet=True)
     with pytest.raises(InfrastructureError, match="no such module"):
         bigcode.run(job, checkout(tmp_path, "raise SystemExit('no such module')"), None, console)
-    with pytest.raises(InputError, match="no checkout"):
+    with pytest.raises(InputError, match="not a checkout"):
         bigcode.run(job, tmp_path, None, console)

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from codedpo_eval.benchmarks.evalplus.comparison_rules import agrees, oracles
+from codedpo_eval.benchmarks.evalplus.comparison_rules import agrees, rules_of
 from codedpo_plugin.sandbox.encoding import encode
 
 
 def held(value: Any, expected: Any, family: str = "Mbpp", name: str = "f", **more: Any) -> bool:
     texts = [encode(one) for one in more.get("before", [])] + [encode(expected)]
-    rule = oracles(family, name, more.get("atol", 0), texts)[-1]
+    rule = rules_of(family, name, more.get("atol", 0), texts)[-1]
     return agrees(rule, more.get("arguments", []), encode(value), texts[-1])
 
 

@@ -234,20 +234,20 @@ def test_an_environment_that_is_not_there(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(InputError, match="codedpo eval setup ds1000"):
         environment.find()
-    with pytest.raises(InputError, match="no Python that runs"):
+    with pytest.raises(InputError, match="not a working Python"):
         environment.find(str(tmp_path / "python"))
     bare = script(
         tmp_path / "bare",
         'echo \'{"python": "3.11.1", "machine": "x", "packages": {}, "path": []}\'',
     )
-    with pytest.raises(InputError, match=r"lacks .*seaborn"):
+    with pytest.raises(InputError, match=r"missing .*seaborn"):
         environment.find(bare)
 
 
 def test_a_step_that_fails_says_how_it_ended(tmp_path: Path):
     broken = script(tmp_path / "python3.11", "echo no space left >&2\nexit 1")
     with pytest.raises(
-        InfrastructureError, match=r"making the environment failed[\s\S]*no space left"
+        InfrastructureError, match=r"creating the environment failed[\s\S]*no space left"
     ):
         environment.setup(tmp_path / "env", Console(quiet=True), broken)
 

@@ -16,9 +16,9 @@ from helpers.eval_runs import RIGHT, TASKS, TWICE, graded, sample
     ("line", "message"),
     [
         ('{"task_id": "sign", "code": "x"}', "neither `solution`.*the row has: task_id, code"),
-        ('{"solution": "x"}', "`task_id` has to be a text"),
-        ('["def f(): pass"]', "an object with `task_id`"),
-        ('{"task_id": "sign", "solu', "line 2: the file is cut off there; 1 whole rows"),
+        ('{"solution": "x"}', "`task_id` has to be a string"),
+        ('["def f(): pass"]', "expected an object with `task_id`"),
+        ('{"task_id": "sign", "solu', "line 2: the file is truncated there; 1 complete rows"),
         ('{"task_id": "twice", "solution": "x", "sample": 0}', "sample 0 of twice is also at"),
         ('{"task_id": "twice", "solution": "x", "sample": "1"}', "`sample` has to be a number"),
     ],
@@ -56,7 +56,7 @@ def test_mixed_numbers_of_samples_limit_k(own: Path) -> None:
     found = graded(own, [*RIGHT, *RIGHT, sample("twice", "def twice(items):\n    return 0")])
     assert list(found["pass_at_k"]["base"]) == ["pass@1", "pass@2"]
     assert found["pass_at_k"]["base"]["pass@1"][0] == pytest.approx((2 / 3 + 1) / 2)
-    assert any("from 2 to 3 samples" in notice for notice in found["samples"]["notices"])
+    assert any("2 to 3 samples" in notice for notice in found["samples"]["notices"])
 
 
 def test_a_file_written_twice_is_noticed(own: Path) -> None:

@@ -1,4 +1,4 @@
-"""For benchmarks whose tasks are functions: programs out of what a model wrote, and calls."""
+"""For benchmarks whose tasks are functions: programs from answers, and source of calls."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ from codedpo_eval.benchmarks.registry import Task
 from codedpo_plugin.parsing.extraction import code_of, parsed
 
 
-def written(response: str, entry_point: str | None) -> str:
-    """The program in a chat answer: without thinking, the last block with the entry point."""
+def from_chat(response: str, entry_point: str | None) -> str:
+    """The program in a chat answer: the last code block with the entry point, thinking stripped."""
     return code_of(response, entry_point) or ""
 
 
-def completed(prompt: str, response: str, entry_point: str | None, stops: list[str]) -> str:
-    """The prompt and what a base model went on with, up to a stop; cut where it breaks off."""
+def from_completion(prompt: str, response: str, entry_point: str | None, stops: list[str]) -> str:
+    """The prompt and a base model's continuation up to a stop string, without an unfinished end."""
     cuts = [at for stop in stops if (at := response.find(stop)) >= 0]
     text = prompt + response[: min(cuts, default=None)]
     if parsed(text) is not None:

@@ -3,11 +3,11 @@
 | column | type | meaning |
 |---|---|---|
 | `task_id` | str | unique |
-| `prompt` | str | what the model is asked |
+| `prompt` | str | the prompt of the model |
 | `entry_point` | str or null | the function that the tests call |
-| `tests` | list[str] | snippets, each run after a solution; raising means failing |
-| `inputs` | list, optional | for timing: lists of arguments, or calls as text |
-| `reference` | str, optional | a whole program that is right |
+| `tests` | list[str] | snippets, each run after a solution; it fails if it raises |
+| `inputs` | list, optional | for timing: lists of arguments, or calls as source |
+| `reference` | str, optional | a complete program that is right |
 """
 
 import json
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from codedpo_eval.benchmarks.answers import call_of, completed, written
+from codedpo_eval.benchmarks.answers import call_of, from_chat, from_completion
 from codedpo_eval.benchmarks.registry import Benchmark, Grader, Located, Prompt, Task
 from codedpo_eval.verdict import PASS, GradeSettings, Verdict
 from codedpo_plugin.errors import InputError
@@ -26,7 +26,7 @@ from codedpo_plugin.sandbox.client import Limits, Sandbox
 STOPS = ["\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ", "\nif __name__", "\nprint("]
 
 _LONGEST = 1_000_000  # characters of a program or test
-_TOLD = 20  # failed tests that a verdict names
+_MAX_FAILED = 20  # failed tests that a verdict lists
 
 
 def tasks(rows: Iterable[Located]) -> list[Task]:
@@ -51,7 +51,7 @@ def _task(place: str, row: dict[str, Any]) -> Task:
         raise InputError(f"{place}: `tests` has to be a list of at least one snippet")
     inputs = row.get("inputs") or []
     if not all(isinstance(one, list | str) for one in inputs):
-        raise InputError(f"{place}: `inputs` has to be lists of arguments, or calls as text")
+        raise InputError(f"{place}: `inputs` has to be lists of arguments, or calls as source")
     reference = row.get("reference")
     return Task(row["task_id"], row["prompt"], row.get("entry_point"), reference, json.dumps(row))
 
@@ -67,17 +67,17 @@ _COLUMNS: dict[str, tuple[type, ...]] = {
 
 
 def ask(task: Task, style: str) -> tuple[Prompt, list[str]]:
-    """The prompt as it is: as a message, or as a text to go on from."""
+    """The prompt unchanged: as a message, or as a text to continue."""
     if style == "chat":
         return [{"role": "user", "content": task.prompt}], []
     return task.prompt, STOPS
 
 
 def program(task: Task, response: str, style: str) -> str:
-    """The block that defines the entry point; or the prompt, gone on with."""
+    """The code block that defines the entry point; or the prompt and its continuation."""
     if style == "chat":
-        return written(response, task.entry_point)
-    return completed(task.prompt, response, task.entry_point, STOPS)
+        return from_chat(response, task.entry_point)
+    return from_completion(task.prompt, response, task.entry_point, STOPS)
 
 
 def calls(task: Task) -> list[str]:
@@ -93,7 +93,7 @@ def calls(task: Task) -> list[str]:
 
 @contextmanager
 def grader(benchmark: Benchmark, settings: GradeSettings) -> Iterator[Grader]:
-    """Runs every test as the builder does: where it can be split, judged outside."""
+    """Run tests as a build does: an assertion that can be split is judged out of process."""
     limits = Limits(settings.seconds, settings.memory_mb)
     with Sandbox(limits) as sandbox:
         yield lambda task, programs: [_verdict(task, one, sandbox) for one in programs]
@@ -109,12 +109,12 @@ def _verdict(task: Task, one: str, sandbox: Sandbox) -> Verdict:
     found = execute_problem(row, sandbox, _LONGEST)
     outcomes = found["outcomes"][0]
     failed = [n for n, outcome in enumerate(outcomes) if outcome != "passed"]
-    # What was not run came after time-outs: these decide.
+    # Tests are not run after too many timeouts, which then decide.
     ran = [n for n in failed if outcomes[n] != "not_run"] or failed
     first = ran[0] if ran else None
     return Verdict(
         base=PASS if first is None else _STATUS.get(outcomes[first], outcomes[first]),
-        failed_tests=tuple(failed[:_TOLD]),
+        failed_tests=tuple(failed[:_MAX_FAILED]),
         seconds=found["cpu_seconds"],
         sealed=all(found["sealed"]),
         error=None if first is None else found["errors"][0][first],

@@ -1,15 +1,15 @@
-"""Samples: what is graded, one row each, written by `codedpo eval generate` or brought by a user.
+"""Samples: what is graded, one row each, from `codedpo eval generate` or from a user.
 
 | column | type | meaning |
 |---|---|---|
 | `task_id` | str | |
-| `sample` | int | its number within the task, from 0 |
-| `solution` | str | the whole program |
-| `prompt`, `response` | as asked; str | what the model was asked, and its answer as it came |
-| `finish_reason` | str | `stop`, or `length`: it was cut |
+| `sample` | int | number within the task, from 0 |
+| `solution` | str | the complete program |
+| `prompt`, `response` | str or messages; str | the prompt, and the model's answer unchanged |
+| `finish_reason` | str | `stop`, or `length`: the answer was cut |
 
-A user's rows need `task_id` and `solution`, or `completion` (what follows the task's prompt), as
-evalplus has them.
+A user's rows need `task_id`, and `solution` or `completion` (what follows the task's prompt), as in
+evalplus.
 """
 
 import gzip
@@ -29,13 +29,13 @@ FILE = "samples.jsonl"
 
 @dataclass
 class Samples:
-    """Samples of a benchmark, by task in its order, and what was odd about them."""
+    """Samples of a benchmark, in the order of its tasks, with notices about them."""
 
     rows: list[Row]
     missing: list[str] = field(default_factory=list)
-    """Tasks without a sample: they count as failed."""
+    """Tasks without a sample; they count as failed."""
     unknown: dict[str, int] = field(default_factory=dict)
-    """Tasks that the benchmark has not -> samples left out."""
+    """Tasks that are not in the benchmark -> number of samples left out."""
     notices: list[str] = field(default_factory=list)
 
     def by_task(self) -> dict[str, list[Row]]:
@@ -47,10 +47,10 @@ class Samples:
 
 
 def read(path: Path, benchmark: Benchmark) -> Samples:
-    """Samples of a file, checked against the benchmark.
+    """Read samples from a file, and check them against the benchmark.
 
     Raises:
-        InputError: a row is wrong or doubled, the file is cut off, or no sample is of this
+        InputError: a row is wrong or repeated, the file is truncated, or no sample is of this
             benchmark.
     """
     prompts = {task.task_id: task.prompt for task in benchmark.tasks}
@@ -74,8 +74,8 @@ def read(path: Path, benchmark: Benchmark) -> Samples:
         others.append(row)
     found = Samples([row for rows in by_task.values() for row in rows], unknown=dict(unknown))
     if not found.rows:
-        told = f"; its tasks are like {min(unknown)!r}" if unknown else ""
-        raise InputError(f"{path}: no sample of a task of {benchmark.name}{told}")
+        example = f"; its tasks are like {min(unknown)!r}" if unknown else ""
+        raise InputError(f"{path}: no sample of a task of {benchmark.name}{example}")
     found.missing = [task_id for task_id, rows in by_task.items() if not rows]
     found.notices = _notices(by_task, found, len(prompts))
     return found
@@ -104,27 +104,27 @@ def _rows(path: Path) -> list[tuple[str, Any]]:
         try:
             found.append((f"{path}, line {number}", json.loads(line)))
         except ValueError:
-            why = "the file is cut off there" if number == len(lines) else "no JSON"
+            why = "the file is truncated there" if number == len(lines) else "not JSON"
             raise InputError(
-                f"{path}, line {number}: {why}; {len(found):,} whole rows come before it"
+                f"{path}, line {number}: {why}; {len(found):,} complete rows come before it"
             ) from None
     return found
 
 
 def _checked(place: str, raw: Any, prompts: dict[str, str]) -> Row:
     if not isinstance(raw, dict):
-        raise InputError(f"{place}: an object with `task_id` and `solution` was expected")
+        raise InputError(f"{place}: expected an object with `task_id` and `solution`")
     task_id = raw.get("task_id")
     names = ", ".join(map(str, raw))
     if not isinstance(task_id, str):
-        raise InputError(f"{place}: `task_id` has to be a text; the row has: {names}")
+        raise InputError(f"{place}: `task_id` has to be a string; the row has: {names}")
     row = dict(raw)
     if isinstance(row.get("completion"), str) and "solution" not in row:
         row["solution"] = prompts.get(task_id, "") + row["completion"]
     if not isinstance(row.get("solution"), str):
         raise InputError(
-            f"{place}: neither `solution` (a whole program) nor `completion` (what follows the "
-            f"prompt) is a text; the row has: {names}"
+            f"{place}: neither `solution` (a complete program) nor `completion` (what follows "
+            f"the prompt) is a string; the row has: {names}"
         )
     number = row.get("sample", 0)
     if isinstance(number, bool) or not isinstance(number, int) or number < 0:
@@ -133,24 +133,24 @@ def _checked(place: str, raw: Any, prompts: dict[str, str]) -> Row:
 
 
 def _notices(by_task: dict[str, list[Row]], found: Samples, tasks: int) -> list[str]:
-    told = []
+    notices = []
     if found.missing:
-        told.append(
+        notices.append(
             f"{len(found.missing)} of {tasks} tasks have no sample and count as failed "
             f"(the first: {found.missing[0]})"
         )
     if found.unknown:
-        told.append(
-            f"{sum(found.unknown.values())} samples of {len(found.unknown)} tasks that the "
-            f"benchmark has not are left out (the first: {min(found.unknown)})"
+        notices.append(
+            f"{sum(found.unknown.values())} samples of {len(found.unknown)} tasks that are "
+            f"not in the benchmark are left out (the first: {min(found.unknown)})"
         )
     counts = {len(rows) for rows in by_task.values() if rows}
     if len(counts) > 1:
-        told.append(
-            f"tasks have from {min(counts)} to {max(counts)} samples: pass@k is given for k up to "
+        notices.append(
+            f"tasks have {min(counts)} to {max(counts)} samples: pass@k is given for k up to "
             f"{min(counts)}"
         )
     texts = [[row["solution"] for row in rows] for rows in by_task.values() if rows]
     if all(len(one) % 2 == 0 and one[: len(one) // 2] == one[len(one) // 2 :] for one in texts):
-        told.append("every sample is there twice: was the file written twice?")
-    return told
+        notices.append("every sample occurs twice: was the file written twice?")
+    return notices

@@ -1,16 +1,16 @@
 """bigcode-evaluation-harness: its generations file, its command, its metrics read back.
 
 The harness is not on PyPI, so it is run from a checkout, by a Python that has its requirements.
-What it wants (commit 8fc5bae, 2025-07): a JSON list, in the order of its dataset, of lists of whole
-programs. It says nothing of what is missing, so this is seen to here:
+It reads (commit 8fc5bae, 2025-07) a JSON list, in the order of its dataset, of lists of complete
+programs. It does not report what is missing, so this is ensured here:
 
-- `--n_samples` is always given: without it, it grades the first program of each problem only.
-- Problems have no names in the file: they are in the dataset's order, and all are there.
-- It loads `openai_humaneval` from the working folder where that holds one. It is written there, so
-  that nothing is downloaded and both graders judge by the same tests.
+- `--n_samples` is always given: without it, only the first program of each problem is graded.
+- Problems have no names in the file, so all are written, in the dataset's order.
+- It loads `openai_humaneval` from the working folder if there is one. It is written there, so that
+  nothing is downloaded and both graders use the same tests.
 
 It runs programs without a sandbox, and its time limits (3 seconds for HumanEval, 16 programs at a
-time) are by the clock: on a busy machine right programs fail.
+time) are wall time: on a busy machine right programs fail.
 """
 
 import json
@@ -38,22 +38,22 @@ class Job:
 
     folder: Path
     task: str
-    """As the harness calls it."""
+    """The harness's name of it."""
     n_samples: int
-    """Of the problem that has the most."""
+    """Largest number of samples of a problem."""
 
     @property
     def generations(self) -> Path:
-        """What it grades."""
+        """The file that it grades."""
         return self.folder / f"generations_{self.task}.json"
 
     @property
     def metrics(self) -> Path:
-        """What it writes."""
+        """The file that it writes."""
         return self.folder / f"metrics_{self.task}.json"
 
     def command(self, checkout: Path, python: str = "python") -> list[str]:
-        """What grades it; to be run in `folder`."""
+        """The command that grades; to be run in `folder`."""
         return [
             *(python, str(checkout / "main.py"), "--tasks", self.task),
             *("--load_generations_path", self.generations.name),
@@ -63,7 +63,7 @@ class Job:
 
 
 def write(rows: list[Row], benchmark: Benchmark, folder: Path) -> Job:
-    """Write the programs of a run as the harness takes them.
+    """Write the programs of a run in the harness's format.
 
     Args:
         rows: samples, with `task_id` and `solution`.
@@ -74,7 +74,8 @@ def write(rows: list[Row], benchmark: Benchmark, folder: Path) -> Job:
     """
     if benchmark.name not in TASKS:
         raise InputError(
-            f"{benchmark.name}: {NAME} has no task of the same problems; it has {', '.join(TASKS)}"
+            f"{benchmark.name}: {NAME} has no task with the same problems; "
+            f"it has {', '.join(TASKS)}"
         )
     programs: dict[str, list[str]] = {task.task_id: [] for task in benchmark.tasks}
     for row in rows:
@@ -89,7 +90,7 @@ def write(rows: list[Row], benchmark: Benchmark, folder: Path) -> Job:
 
 
 def _number(task_id: str) -> int:
-    """Datasets are in the order of the numbers in their ids: HumanEval/9 before HumanEval/10."""
+    """Datasets are ordered by the number in the id: HumanEval/9 comes before HumanEval/10."""
     return int(task_id.rpartition("/")[2])
 
 
@@ -103,15 +104,15 @@ def _write_dataset(benchmark: Benchmark, path: Path) -> None:
 
 
 def run(job: Job, checkout: Path, python: str | None, console: Console) -> dict[str, Any]:
-    """Grade with the harness, and read what it says; see `facts`.
+    """Grade with the harness, and read its metrics; see `facts`.
 
     Raises:
         InputError: there is no such checkout.
-        InfrastructureError: it failed; the message has the end of its output.
+        InfrastructureError: it failed; the message contains the end of its output.
     """
     checkout = checkout.absolute()
     if not (checkout / "main.py").is_file() or not (checkout / "bigcode_eval").is_dir():
-        raise InputError(f"--bigcode {checkout}: no checkout of {NAME}")
+        raise InputError(f"--bigcode {checkout}: not a checkout of {NAME}")
     command = job.command(checkout, python or sys.executable)
     job.metrics.unlink(missing_ok=True)
     subprocess_output.run(
@@ -122,7 +123,7 @@ def run(job: Job, checkout: Path, python: str | None, console: Console) -> dict[
         environment={"PYTHONPATH": str(checkout), "TOKENIZERS_PARALLELISM": "false"},
     )
     if not job.metrics.is_file():
-        raise InfrastructureError(f"{NAME} has written no {job.metrics}")
+        raise InfrastructureError(f"{NAME} did not write {job.metrics}")
     return facts(job, checkout, command)
 
 

@@ -1,8 +1,8 @@
-"""`--grader evalplus`: evalplus itself grades, for a leaderboard that wants its own verdicts.
+"""evalplus itself: as grader, for leaderboards that require its verdicts, and as extractor.
 
-What goes wrong when it is called by hand is taken care of: a result file of earlier samples, which
-it would read instead of grading, is removed; tasks without a sample, which it refuses, get an empty
-one; the benchmark's file is the one that was named.
+Pitfalls of its command are avoided: a result file of earlier samples, which it would read instead
+of grading, is removed; tasks without a sample, which it refuses, get an empty one; and it reads the
+benchmark's file that was given here.
 """
 
 import json
@@ -33,15 +33,15 @@ def run(
     workers: int | None,
     console: Console,
 ) -> list[Row]:
-    """Grade samples with the evalplus of an interpreter; verdicts as `grade.grade` has them.
+    """Grade samples with the evalplus of an interpreter; writes and returns verdicts like `grade`.
 
     Raises:
-        InputError: the benchmark is none of evalplus's, or that Python has no evalplus.
+        InputError: the benchmark is not one of evalplus's, or the interpreter has no evalplus.
         InfrastructureError: evalplus failed.
     """
     dataset = benchmark.name.removesuffix("+")
     if dataset not in _DATASETS:
-        raise InputError(f"--grader evalplus: it knows {' and '.join(_DATASETS)}, no {dataset}")
+        raise InputError(f"--grader evalplus: it has {' and '.join(_DATASETS)}, not {dataset}")
     version = _version(python)
     folder = out / "evalplus"
     file = folder / "samples.jsonl"
@@ -63,7 +63,7 @@ def run(
 
 
 def sanitizer() -> Callable[[str, str | None], str]:
-    """evalplus's `sanitize`: (text, entry point) -> program. It parses texts, and runs nothing.
+    """evalplus's `sanitize`: (text, entry point) -> program. It parses code, and runs none.
 
     Raises:
         InputError: evalplus is not installed here.
@@ -98,7 +98,7 @@ def _write(file: Path, found: Samples) -> None:
 
 
 def _verdicts(results: dict[str, Any], found: Samples, version: str) -> list[Row]:
-    """evalplus's results, sample by sample: it keeps their order within a task."""
+    """A row for each sample, from evalplus's results, which keep the order within a task."""
     waiting = defaultdict(list, {task_id: list(some) for task_id, some in results["eval"].items()})
     rows = []
     for row in found.rows:

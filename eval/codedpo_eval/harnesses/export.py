@@ -34,10 +34,10 @@ class Graded:
     rows: list[Row]
     """Samples with their verdicts, by task in the benchmark's order."""
     benchmark: Benchmark
-    """With all its tasks, whatever was chosen of them."""
+    """With all its tasks, also where only some were graded."""
     out: Path
     model: str
-    """`org/name`, as it is called in what is written."""
+    """`org/name`, as written into exports."""
 
     def by_task(self) -> dict[str, list[Row]]:
         """Every task of the benchmark -> its samples."""
@@ -62,14 +62,14 @@ def export(
         run: a folder with samples, verdicts and report.
         to: a key of `FORMATS`.
         out: the folder to write in; `RUN/TO` by default.
-        data: the benchmark's file, if it is not where it is kept.
-        model: `org/name`; by default the one that was sampled.
+        data: the benchmark's file, if it is not in a cache.
+        model: `org/name`; the one that was sampled by default.
 
     Returns:
         The run, as it was read.
 
     Raises:
-        InputError: the format cannot hold this run, or the benchmark's file is another one.
+        InputError: the format does not fit this run, or the benchmark's file is another one.
     """
     if to not in FORMATS:
         raise InputError(f"--to {to}: one of {', '.join(FORMATS)}")
@@ -83,15 +83,15 @@ def read(run: Path, out: Path, data: Path | None = None, model: str | None = Non
     """A graded run and its benchmark.
 
     Raises:
-        InputError: the run is not graded, or the benchmark's file is not the one it was graded by.
+        InputError: the run is not graded, or was graded with another file of the benchmark.
     """
     report, rows = reports.load(run), reports.load_rows(run)
     facts = report["benchmark"]
     benchmark = load(facts["source"], data)
     if benchmark.sha256 != facts["sha256"]:
         raise InputError(
-            f"{benchmark.path} (md5 {benchmark.md5}) is not the file that {run} was graded by "
-            f"(md5 {facts['md5']}); name that one with --data"
+            f"{benchmark.path} (md5 {benchmark.md5}) is not the file that {run} was graded with "
+            f"(md5 {facts['md5']}); give that one with --data"
         )
     sampled = (report.get("generation") or {}).get("model")
     return Graded(run, report, rows, benchmark, out, model or sampled or "")
@@ -102,11 +102,11 @@ def read(run: Path, out: Path, data: Path | None = None, model: str | None = Non
 
 def evalplus(graded: Graded) -> list[Path]:
     """`samples.jsonl` and `samples_eval_results.json`, which `evalplus.evaluate --samples` reads
-    (0.3.1). Its three statuses are `pass`, `fail` and `timeout`; what fails the base tests fails
-    the plus tests too. `*_fail_tests` has the first input that failed, as evalplus has it.
+    (0.3.1). Its statuses are `pass`, `fail` and `timeout`; what fails the base tests fails the plus
+    tests too. As in evalplus, `*_fail_tests` has the first input that failed.
 
     Raises:
-        InputError: of a benchmark whose tests evalplus does not have the form of.
+        InputError: evalplus has no format for this kind of benchmark.
     """
     if graded.benchmark.kind not in ("evalplus", "own"):
         raise InputError(f"{graded.benchmark.name}: evalplus has no such benchmark")
@@ -171,11 +171,10 @@ def bigcode(graded: Graded) -> list[Path]:
 def grade_by_bigcode(
     graded: Graded, checkout: Path, python: str | None, console: Console
 ) -> Report:
-    """Grade a run by bigcode-evaluation-harness too, and write its score into the run's report,
-    beside ours.
+    """Also grade a run with bigcode-evaluation-harness, and add its score to the run's report.
 
     Raises:
-        InputError: it has no such task, or `checkout` is none.
+        InputError: it has no such task, or `checkout` is not a checkout of it.
         InfrastructureError: it failed.
     """
     from codedpo_eval.harnesses import bigcode as harness
@@ -188,14 +187,14 @@ def grade_by_bigcode(
 
 
 def leaderboard(graded: Graded) -> list[Path]:
-    """The JSON of the BigCode leaderboard, as its `group_jsons.py` writes it: of `humaneval`."""
+    """The JSON of the BigCode leaderboard for `humaneval`, as its `group_jsons.py` writes it."""
     if graded.benchmark.name != "humaneval":
         raise InputError(
-            f"{graded.benchmark.name}: the leaderboard has Python's humaneval, and no other of ours"
+            f"{graded.benchmark.name}: of our benchmarks the leaderboard has only humaneval"
         )
     org, _, name = graded.model.partition("/")
     if not name:
-        raise InputError("--model: the leaderboard wants the model as org/name")
+        raise InputError("--model: the leaderboard needs the model as org/name")
     others = [one for one in graded.report.get("other_graders", []) if one["task"] == "humaneval"]
     score = (others or [{"pass_at_k": _values(graded.report, "base")}])[-1]["pass_at_k"]["pass@1"]
     content = {
@@ -214,20 +213,20 @@ def _values(report: Report, kind: str) -> dict[str, float]:
 
 def livecodebench(graded: Graded) -> list[Path]:
     """The file for `lcb_runner.runner.custom_evaluator --custom_output_file`: every problem of the
-    release, sorted by `question_id`, with as many programs each; a problem without samples gets
-    empty ones.
+    release, sorted by `question_id`, with the same number of programs each; a problem without
+    samples gets empty programs.
 
     Raises:
-        InputError: of another benchmark, or problems have different numbers of samples.
+        InputError: another benchmark, or problems have different numbers of samples.
     """
     if graded.benchmark.kind != "livecodebench":
-        raise InputError(f"{graded.benchmark.name}: not of LiveCodeBench")
+        raise InputError(f"{graded.benchmark.name}: not LiveCodeBench")
     by_task = graded.by_task()
     counts = {len(rows) for rows in by_task.values() if rows}
     if len(counts) > 1:
         raise InputError(
-            f"{graded.run}: problems have from {min(counts)} to {max(counts)} samples; "
-            "LiveCodeBench takes as many of each"
+            f"{graded.run}: problems have {min(counts)} to {max(counts)} samples; "
+            "LiveCodeBench needs the same number for each"
         )
     blank = [{"solution": ""}] * max(counts)
     content = [
@@ -250,11 +249,11 @@ _DATASETS = {
 
 
 def huggingface(graded: Graded) -> list[Path]:
-    """`.eval_results/NAME.yaml` for a model's repository, one file for each score, and a table for
-    its card. Values are pass@1 in percent.
+    """`.eval_results/NAME.yaml` for a model's repository, one file per score, and a table for its
+    model card. Values are pass@1 in percent.
 
-    The hub shows scores of datasets that have registered an evaluation; `task_id` is `default`
-    where theirs has another name, change it.
+    The hub shows scores of datasets that have registered an evaluation. `task_id` is `default`;
+    change it if the dataset uses another name.
     """
     names = [graded.benchmark.name]
     if graded.benchmark.plus:
@@ -276,7 +275,7 @@ def huggingface(graded: Graded) -> list[Path]:
 
 
 def _entry(report: Report, kind: str, dataset: str) -> dict[str, Any]:
-    """One result, by huggingface_hub where it knows this format (2.0 and later)."""
+    """One result; built by huggingface_hub if it has this format (2.0 and later)."""
     value = round(100 * report["pass_at_k"][kind]["pass@1"][0], 2)
     notes = _how(report)
     try:
@@ -290,15 +289,15 @@ def _entry(report: Report, kind: str, dataset: str) -> dict[str, Any]:
 
 
 def _how(report: Report) -> str:
-    """How the samples came about, in a line."""
+    """One line on how samples were generated and graded."""
     sampled = report.get("generation")
-    told = [f"graded by codedpo {report['versions']['codedpo']}"]
+    notes = [f"graded by codedpo {report['versions']['codedpo']}"]
     if sampled:
-        heat = f"temperature {sampled['temperature']:g}" if sampled["temperature"] else "greedy"
-        told.insert(0, f"{heat}, n={sampled['n']}, {sampled['style']} prompt")
+        decoding = f"temperature {sampled['temperature']:g}" if sampled["temperature"] else "greedy"
+        notes.insert(0, f"{decoding}, n={sampled['n']}, {sampled['style']} prompt")
     if left_out := sum(report["ungraded"].values()):
-        told.append(f"{left_out} of {report['benchmark']['tasks']} tasks not graded")
-    return "; ".join(told)
+        notes.append(f"{left_out} of {report['benchmark']['tasks']} tasks not graded")
+    return "; ".join(notes)
 
 
 def model_card(report: Report) -> str:

@@ -1,4 +1,4 @@
-"""Figures of the evaluation's pages, as SVG in the look of the build's report."""
+"""Figures of a run, as SVG in the style of the build's report."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -93,15 +93,15 @@ def _pass_at_k(
 def _subsets(
     benchmark: Benchmark, verdicts: list[Row], self_test: dict[str, Any] | None
 ) -> dict[str, dict[str, Any]]:
-    """pass@1 by what the kind of benchmark tells its tasks apart with, such as the library; and how
-    many of their references pass.
+    """pass@1 by properties of tasks that the kind of benchmark defines, such as the library, and
+    how many of their references pass.
     """
-    tell = getattr(kind_module(benchmark.kind), "subsets", None)
-    if tell is None:
+    subsets = getattr(kind_module(benchmark.kind), "subsets", None)
+    if subsets is None:
         return {}
     groups: dict[str, dict[str, set[str]]] = {}
     for task in benchmark.tasks:
-        for what, value in tell(task).items():
+        for what, value in subsets(task).items():
             groups.setdefault(what, {}).setdefault(str(value), set()).add(task.task_id)
     return {
         what: {
@@ -118,13 +118,13 @@ def load(run: Path) -> Report:
     """The report of a run.
 
     Raises:
-        InputError: the folder has none, or its verdicts are not those of its samples.
+        InputError: the folder has none.
     """
     try:
         report: Report = json.loads((run / FILE).read_text())
     except FileNotFoundError:
         raise InputError(
-            f"{run}: no {FILE}; make it with `codedpo eval grade BENCHMARK --samples FILE "
+            f"{run}: no {FILE}; create it with `codedpo eval grade BENCHMARK --samples FILE "
             f"--out {run}`"
         ) from None
     return report
@@ -134,7 +134,7 @@ def load_rows(run: Path) -> list[Row]:
     """Samples of a graded run with their verdicts, in order.
 
     Raises:
-        InputError: samples or verdicts are missing, or are not of each other.
+        InputError: samples or verdicts are missing, or the samples have changed since.
     """
     report = load(run)
     rows = list(_lines(run / samples_file.FILE))

@@ -1,8 +1,8 @@
-"""The Python environment of DS-1000: built once, described, never the user's own.
+"""The Python environment of DS-1000: built once, with pinned versions, apart from the user's own.
 
-The benchmark's verdicts depend on the versions of pandas and others (with pandas 3 a quarter of the
-Pandas references fail), so its programs run in an environment with pinned versions, which lies in a
-cache folder. `describe` says what an environment holds, and gives it a hash.
+The benchmark's verdicts depend on the versions of pandas and other libraries (with pandas 3 a
+quarter of the Pandas references fail), so its programs run in an environment in the cache folder.
+`describe` lists what an environment contains, and gives it a hash.
 """
 
 import hashlib
@@ -24,10 +24,10 @@ from codedpo_plugin.sandbox.zygote_handle import Interpreter
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 VERSION = "3.11"  # of Python: pandas 1.5.3 has no wheels for later ones
-DESCRIPTION = "environment.json"  # written last: an environment without it is not whole
+DESCRIPTION = "environment.json"  # written last: an environment without it is incomplete
 
-# What every leaf finds imported. Backend and fonts are ready, so that a plot costs no start; so is
-# what scikit-learn wants to know of thread pools, which it would read from /proc.
+# Imported before worker processes are forked. Backend and fonts are loaded, so that plots are fast;
+# so is what scikit-learn would otherwise read from /proc about thread pools.
 _PRELUDE = """
 import matplotlib
 matplotlib.use("Agg")
@@ -50,7 +50,7 @@ print(json.dumps({"python": platform.python_version(), "machine": platform.machi
 
 @dataclass(frozen=True)
 class Environment:
-    """An interpreter with libraries, as `describe` found it."""
+    """An interpreter and its libraries, as `describe` returns it."""
 
     python: str
     version: str
@@ -60,17 +60,17 @@ class Environment:
     path: tuple[str, ...]
     """Folders they are installed in."""
     sha256: str
-    """Of versions and machine: equal environments give equal verdicts."""
+    """Of versions and machine type: equal environments give equal verdicts."""
 
     @property
     def differences(self) -> list[str]:
-        """Where it differs from the pinned one: `pandas 2.2.0 (pinned: 1.5.3)`."""
+        """Differences from the pinned versions: `pandas 2.2.0 (pinned: 1.5.3)`."""
         have = {name: self.packages.get(name, "missing") for name in pins()}
         return [f"{name} {have[name]} (pinned: {pin})" for name, pin in pins().items()
                 if have[name] != pin]  # fmt: skip
 
     def interpreter(self) -> Interpreter:
-        """How the sandbox starts it: its libraries are imported once, and every leaf has them."""
+        """How the sandbox starts it: libraries are imported once, before programs are forked."""
         fonts = Path(self.python).parent.parent / "matplotlib"  # made by `setup`
         further = (("MPLCONFIGDIR", str(fonts)),) if fonts.is_dir() else ()
         return Interpreter(self.python, self.path, _PRELUDE, further)
@@ -89,12 +89,15 @@ def default_folder() -> Path:
 
 
 def setup(folder: Path | None, console: Console, python: str | None = None) -> Path:
-    """Build the environment, unless it is there and whole; its interpreter.
+    """Build the environment, unless it is complete already.
 
     Args:
-        folder: where; `default_folder()` if None. Any other is named with `--python` later.
-        console: shows what pip does.
-        python: a Python 3.11 to build with; else this one, or the first on PATH or of uv.
+        folder: where; `default_folder()` if None. Another one has to be given as `--python` later.
+        console: shows pip's output.
+        python: a Python 3.11 to build with; if None this one, the first on PATH, or uv's.
+
+    Returns:
+        Its interpreter.
 
     Raises:
         InputError: there is no Python 3.11.
@@ -107,9 +110,9 @@ def setup(folder: Path | None, console: Console, python: str | None = None) -> P
         return interpreter
     console.print(f"building {folder} (about 600 MB)", markup=False)
     command = [python] if python else _python()
-    subprocess_output.run(_venv(command, folder), "making the environment", console)
+    subprocess_output.run(_venv(command, folder), "creating the environment", console)
     install = [str(interpreter), "-m", "pip", "install", "--disable-pip-version-check"]
-    # Wheels alone: nothing is compiled here, so no compiler is needed.
+    # Wheels only, so that no compiler is needed.
     wheels = ["--only-binary=:all:", "--requirement", str(REQUIREMENTS)]
     subprocess_output.run([*install, *wheels], "installing the libraries", console)
     (folder / "matplotlib").mkdir(exist_ok=True)
@@ -118,7 +121,9 @@ def setup(folder: Path | None, console: Console, python: str | None = None) -> P
     subprocess_output.run(imports, "importing them, and finding fonts", console, environment=fonts)
     described = describe(str(interpreter))
     if described.differences:
-        raise InfrastructureError(f"{folder}: not as pinned: {', '.join(described.differences)}")
+        raise InfrastructureError(
+            f"{folder}: differs from the pinned versions: {', '.join(described.differences)}"
+        )
     with replacing(folder / DESCRIPTION) as file:
         file.write(json.dumps(_plain(described), indent=2).encode())
     console.print(f"ready    {interpreter}", markup=False)
@@ -129,23 +134,23 @@ def find(python: str | None = None) -> Environment:
     """The environment of an interpreter, or the one that `setup` built.
 
     Raises:
-        InputError: there is none, or it lacks libraries.
+        InputError: there is none, or libraries are missing.
     """
     interpreter = Path(python) if python else default_folder() / "bin" / "python"
     if not python and not (default_folder() / DESCRIPTION).is_file():
         raise InputError(
-            "ds1000 runs in an environment of its own, which is not built yet: run "
+            "ds1000 runs in an environment of its own, which has not been built yet: run "
             "`codedpo eval setup ds1000`, or name an interpreter that has its libraries"
         )
     environment = describe(str(interpreter))
     missing = [name for name in pins() if name not in environment.packages]
     if missing:
-        raise InputError(f"{interpreter}: lacks {', '.join(missing)}; see {REQUIREMENTS}")
+        raise InputError(f"{interpreter}: missing {', '.join(missing)}; see {REQUIREMENTS}")
     return environment
 
 
 def describe(python: str) -> Environment:
-    """Ask an interpreter what it is.
+    """Version, libraries and folders of an interpreter.
 
     Raises:
         InputError: it cannot be run.
@@ -155,17 +160,17 @@ def describe(python: str) -> Environment:
             [python, "-c", _DESCRIBE], capture_output=True, text=True, check=True, timeout=120
         )
     except (OSError, subprocess.SubprocessError) as error:
-        raise InputError(f"{python}: no Python that runs ({error})") from None
+        raise InputError(f"{python}: not a working Python interpreter ({error})") from None
     found = json.loads(done.stdout)
-    told = json.dumps([found["python"], found["machine"], found["packages"]]).encode()
+    versions = json.dumps([found["python"], found["machine"], found["packages"]]).encode()
     return Environment(
         python, found["python"], found["packages"], tuple(found["path"]),
-        hashlib.sha256(told).hexdigest(),
+        hashlib.sha256(versions).hexdigest(),
     )  # fmt: skip
 
 
-def lacks_module(environment: Environment, names: list[str]) -> list[str]:
-    """Which top-level modules cannot be found there."""
+def missing_modules(environment: Environment, names: list[str]) -> list[str]:
+    """The top-level modules of `names` that cannot be found there."""
     code = (
         "import importlib.util, json, sys\n"
         "print(json.dumps([n for n in sys.argv[1:] if not importlib.util.find_spec(n)]))"
@@ -183,7 +188,7 @@ def _plain(environment: Environment) -> dict[str, Any]:
 
 
 def _python() -> list[str]:
-    """The command of a Python 3.11, or of uv, which brings one."""
+    """The command of a Python 3.11, or of uv, which installs one."""
     if sys.version_info[:2] == (3, 11):
         return [sys.executable]
     for name in (f"python{VERSION}", "uv"):
@@ -191,7 +196,7 @@ def _python() -> list[str]:
             return [found]
     raise InputError(
         f"ds1000 needs Python {VERSION} (pandas 1.5.3 has no wheels for later ones), and there is "
-        "none on PATH: install it, or uv, which fetches one; or name it with --python"
+        "none on PATH: install it, or uv, which installs one; or give one with --python"
     )
 
 

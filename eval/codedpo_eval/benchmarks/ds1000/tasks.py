@@ -4,15 +4,15 @@ A row has `prompt`, `reference_code`, `metadata` and `code_context`: source that
 `test_execution(solution)` and sometimes `test_string(solution)`, which raise where a solution is
 wrong. As in the benchmark's own `test_ds1000.py`, a solution passes if neither raises.
 
-The programs run in an environment of their own (`ds1000_env`), in the project's sandbox: no
-network, one scratch folder, limits on CPU time and memory. *The tests run in the solution's
-process*, since results are data frames, plots and models: a verdict is never `sealed`. A solution
-that exits early or prints does not pass, but one that sets out to can: it may read the expected
-value from the stack, or replace `assert_frame_equal`.
+Programs run in an environment of their own (`environment`), in the project's sandbox: no network,
+one scratch folder, limits on CPU time and memory. *The tests run in the solution's process*, since
+results are data frames, plots and models: a verdict is never `sealed`. A solution that exits early
+or prints does not pass, but an adversarial one can: it may read the expected value from the stack,
+or replace `assert_frame_equal`.
 
-Some problems cannot be graded in an environment: they need a library that is not there (TensorFlow
-and PyTorch are not among the pinned ones) or the network (`seaborn.load_dataset`). Their verdict is
-`ungraded`, whatever the solution.
+Some problems cannot be graded in an environment: they need a library that is not installed
+(TensorFlow and PyTorch are not among the pinned ones) or the network (`seaborn.load_dataset`).
+Their verdict is `ungraded` for every solution.
 """
 
 import functools
@@ -37,9 +37,9 @@ SYSTEM = (
     "Write a short code following the given format and indentation. Place the executable code "
     "between <code> and </code> tags, without any other non-executable things."
 )
-SECONDS = (
-    60.0  # of CPU, unless `--seconds` asks for more or less; the benchmark has 120 by the clock
-)
+SECONDS = 60.0
+"""CPU seconds of a test at the default of `--seconds`, with which they scale; the benchmark allows
+120 seconds of wall time."""
 _FILE_MB = 64
 
 _IMPORT = re.compile(r"^\s*(?:import|from)\s+(\w+)", re.MULTILINE)
@@ -63,15 +63,15 @@ def _task(place: str, row: dict[str, Any]) -> Task:
         wrong.append("metadata")
     if wrong:
         raise InputError(
-            f"{place}: {', '.join(wrong)} missing or of another type; a row of DS-1000 in the "
-            f"simplified format was expected. The row has: {', '.join(map(str, row))}"
+            f"{place}: {', '.join(wrong)} missing or of another type; expected a row of DS-1000 in "
+            f"the simplified format. The row has: {', '.join(map(str, row))}"
         )
     task_id = f"ds1000/{row['metadata']['problem_id']}"
     return Task(task_id, row["prompt"], None, row["reference_code"], json.dumps(row))
 
 
 def ask(task: Task, style: str) -> tuple[Prompt, list[str]]:
-    """The benchmark's own prompts: the text to go on from, or with its line for chat models."""
+    """The benchmark's own prompts: the text to continue; for chat models with its instruction."""
     if style == "chat":
         system, user = (
             {"role": "system", "content": SYSTEM},
@@ -82,13 +82,13 @@ def ask(task: Task, style: str) -> tuple[Prompt, list[str]]:
 
 
 def program(task: Task, response: str, style: str) -> str:
-    """The benchmark's own post-processing, after thinking is taken away."""
+    """The benchmark's own post-processing, after thinking is stripped."""
     code = without_thought(response).split("</code>")[0].replace("```python", "")
     return code.split("```")[0].split("\nEND SOLUTION")[0].replace("<code>", "")
 
 
 def subsets(task: Task) -> dict[str, str]:
-    """What scores are broken down by."""
+    """Properties that scores are broken down by."""
     metadata = task.row["metadata"]
     return {
         "library": metadata["library"],
@@ -97,28 +97,28 @@ def subsets(task: Task) -> dict[str, str]:
 
 
 def options(python: str | None = None) -> tuple[tuple[str, str], ...]:
-    """What decides verdicts besides: the environment, of `codedpo eval setup ds1000` or another.
+    """Further settings that decide verdicts: the environment, by default that of `setup`.
 
     Raises:
-        InputError: there is none, or it lacks libraries.
+        InputError: there is none, or libraries are missing.
     """
     environment = ds1000_env.find(python)
-    told = {"python": environment.python, "environment": environment.sha256}
+    found = {"python": environment.python, "environment": environment.sha256}
     if environment.differences:
-        told["not as pinned"] = ", ".join(environment.differences)
-    return tuple(told.items())
+        found["not as pinned"] = ", ".join(environment.differences)
+    return tuple(found.items())
 
 
 @contextmanager
 def grader(benchmark: Benchmark, settings: GradeSettings) -> Iterator[Grader]:
-    """Runs solutions with the benchmark's tests, in the environment that `options` found.
+    """Run solutions with the benchmark's tests, in the environment that `options` found.
 
     Raises:
-        InputError: the environment is not there.
+        InputError: there is no environment.
     """
     environment = ds1000_env.find(dict(settings.options).get("python"))
     absent = _absent(environment, benchmark)
-    seconds = SECONDS * settings.seconds / GradeSettings.seconds  # more when it is run again alone
+    seconds = SECONDS * settings.seconds / GradeSettings.seconds  # twice as many when retried
     limits = Limits(seconds, settings.memory_mb, _FILE_MB, share="nothing")
     with Sandbox(limits, interpreter=environment.interpreter()) as sandbox:
 
@@ -132,7 +132,7 @@ def grader(benchmark: Benchmark, settings: GradeSettings) -> Iterator[Grader]:
 
 
 def why_ungraded(row: dict[str, Any], absent: frozenset[str]) -> str | None:
-    """Why no solution of a problem can be graded; `absent`: modules that are not installed."""
+    """Why a problem cannot be graded, or None; `absent`: modules that are not installed."""
     source = f"{row['code_context']}\n{row['reference_code']}"
     if missing := sorted(absent & _imported(source)):
         return f"needs {', '.join(missing)}"
@@ -140,17 +140,17 @@ def why_ungraded(row: dict[str, Any], absent: frozenset[str]) -> str | None:
 
 
 def _absent(environment: Environment, benchmark: Benchmark) -> frozenset[str]:
-    """Modules that tests or references import, and the environment lacks."""
+    """Modules that tests or references import and that are not installed."""
     names: set[str] = set()
     for task in benchmark.tasks:
         row = task.row
         names |= _imported(f"{row['code_context']}\n{row['reference_code']}")
-    return frozenset(ds1000_env.lacks_module(environment, sorted(names)))
+    return frozenset(ds1000_env.missing_modules(environment, sorted(names)))
 
 
 @functools.lru_cache(maxsize=2048)
 def _imported(source: str) -> frozenset[str]:
-    """Top-level names of imports, also of those in strings: the context holds a program as text."""
+    """Top-level names of imports, also within strings: the context contains a program as text."""
     return frozenset(_IMPORT.findall(source))
 
 

@@ -1,6 +1,6 @@
-"""Whether a value agrees with the expected one; may raise whatever comparing them raises.
+"""Whether a value agrees with the expected one; raises whatever comparing the two raises.
 
-This file is also run as a program in the sandbox, where long values are compared: it must need
+This file is also run as a program in the sandbox, to compare long values there, so it imports
 nothing but numpy.
 """
 
@@ -12,10 +12,10 @@ def agree(special: str, atol: float, arguments: list[Any], value: Any, expected:
     """Whether a value is right.
 
     Args:
-        special: `set`, `found`, a key of `SPECIAL`, `find_zero`, or empty.
-        atol: tolerance; 0 for none.
+        special: the rule: `set`, `found`, `find_zero`, a key of `SPECIAL`, or empty.
+        atol: absolute tolerance; 0 for none.
         arguments: of the call.
-        value: what it returned.
+        value: what the call returned.
         expected: what the reference solution returned.
     """
     if special == "find_zero":
@@ -45,14 +45,14 @@ def _close(value: Any, expected: Any, atol: float) -> bool:
 
 
 def _pyramid(arguments: list[Any], value: Any, atol: float) -> bool:
-    """Mbpp/581: the height may be that of the pyramid, where the reference takes the slant."""
+    """Mbpp/581: the height may be that of the pyramid; the reference takes the slant height."""
     edge, height = arguments
     slant = math.sqrt((edge / 2) ** 2 + height**2)
     return bool(abs(value - round(edge**2 + 2 * edge * slant)) <= atol)
 
 
 def _digits(arguments: list[Any], value: Any, atol: float) -> bool:
-    """Mbpp/558: digit by digit, the shorter number filled up with zeros."""
+    """Mbpp/558: digit by digit, the shorter number padded with zeros."""
     one, other = map(str, arguments)
     width = max(len(one), len(other))
     pairs = zip(one.zfill(width), other.zfill(width), strict=True)

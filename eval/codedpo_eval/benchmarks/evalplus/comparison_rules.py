@@ -1,6 +1,6 @@
-"""When a returned value is right: evalplus's rules (0.3.1, eval/__init__.py), in our own words.
+"""When a returned value is right: the rules of evalplus (0.3.1, eval/__init__.py).
 
-The second half of the rules, `agreement.py`, is also run in the sandbox.
+Which rule a test has is decided here; `comparison`, which applies it, is also run in the sandbox.
 """
 
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from codedpo_eval.benchmarks.evalplus.comparison import SPECIAL, agree
 from codedpo_plugin.sandbox.encoding import decode
 
 # What evalplus compares as sets (its eval/_special_oracle.py): MBPP tasks 2, 7, 111, 140, 232, 249,
-# 579 and 769; and where it looks only whether something was found.
+# 579 and 769; and those of which it checks only whether something was found.
 COMPARED_AS_SETS = frozenset(
     "similar_elements find_char_long common_in_nested_lists extract_singly larg_nnum "
     "intersection_array find_dissimilar Diff".split()
@@ -18,24 +18,30 @@ COMPARED_AS_FOUND = frozenset("check_str text_match_three text_starta_endb".spli
 
 
 class Rule(NamedTuple):
-    """How the value of one test is judged."""
+    """How the value that one test returned is judged."""
 
     special: str
-    """Name of a rule of its own, `set` or `found`; empty for none."""
+    """Name of a rule for this task, `set` or `found`; empty for none."""
     atol: float
     literal: bool = True
-    """Whether the same value is always right."""
+    """Whether a value with the same encoding as the expected one is always right."""
 
 
-def oracles(family: str, entry_point: str, atol: float, expected: list[str]) -> list[Rule]:
-    """Rules of the tests of one process: once a value is of floats, later ones are compared with a
-    tolerance, too.
+def rules_of(family: str, entry_point: str, atol: float, expected: list[str]) -> list[Rule]:
+    """The rules of the tests that share a process: from the first expected value of floats on,
+    later values are compared with a tolerance too, as evalplus does.
+
+    Args:
+        family: `HumanEval` or `Mbpp`.
+        entry_point: of the task.
+        atol: absolute tolerance of the task.
+        expected: encoded values, in the order of the tests.
     """
     special = _special(family, entry_point)
     rules = []
     for text in expected:
-        odd = special == "find_zero" or "NaN" in text or '{"object"' in text
-        rules.append(Rule(special, atol, not odd))
+        inexact = special == "find_zero" or "NaN" in text or '{"object"' in text
+        rules.append(Rule(special, atol, not inexact))
         if atol == 0 and _is_floats(text):
             atol = 1e-6
             rules[-1] = rules[-1]._replace(atol=atol)
@@ -53,10 +59,10 @@ def _special(family: str, entry_point: str) -> str:
 
 
 def _is_floats(text: str) -> bool:
-    """Whether an encoded value is a float, or a list or tuple of floats alone, or such an array."""
+    """Whether an encoded value is a float, or a list, tuple or array of floats only."""
     plain = not text.startswith(('{"tuple":', '{"ndarray":'))
     if (plain and ('"' in text or text[0] in "tfn")) or not set(text) & set(".eIN"):
-        return False  # at a glance
+        return False  # decided without decoding
     value = decode(text)
     if isinstance(value, list | tuple) and value:
         return all(isinstance(item, float) for item in value)
@@ -65,7 +71,7 @@ def _is_floats(text: str) -> bool:
 
 
 def agrees(rule: Rule, arguments: list[Any], text: str, expected: str) -> bool:
-    """Whether an encoded value is right; what cannot be compared is not."""
+    """Whether an encoded value is right; a value that cannot be compared is wrong."""
     try:
         return bool(agree(rule.special, rule.atol, arguments, decode(text), decode(expected)))
     except Exception:

@@ -1,7 +1,7 @@
 """Inputs of the tests of HumanEval(+) and MBPP(+).
 
-JSON knows no tuples, sets and complex numbers, so in MBPP+'s file these are lists or
-texts. Which tasks want which is a fact of the data set (v0.2.0).
+JSON has no tuples, sets or complex numbers: in MBPP+'s file these are lists or strings. Which tasks
+need which type is known from the data set (v0.2.0).
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from codedpo_eval.benchmarks.registry import Task
 Arguments = list[Any]
 
 LONGEST = 300.0
-"""CPU seconds that a test may use at most; the slowest reference takes some 30."""
+"""Limit on the CPU seconds of any test; the slowest reference takes about 30."""
 
 
 def family(task: Task) -> str:
@@ -21,7 +21,7 @@ def family(task: Task) -> str:
 
 
 def arguments(task: Task) -> tuple[list[Arguments], list[Arguments]]:
-    """Argument lists of base and plus tests."""
+    """Argument lists of the base tests, and of the plus tests."""
     row = task.row
     base, plus = row["base_input"], row["plus_input"]
     if family(task) == "Mbpp":
@@ -30,7 +30,7 @@ def arguments(task: Task) -> tuple[list[Arguments], list[Arguments]]:
 
 
 def restored(task_id: str, inputs: list[Arguments]) -> list[Arguments]:
-    """Argument lists of a task, with the types that its function expects."""
+    """Argument lists of a task of MBPP+, with the types that its function expects."""
     number = task_id.rpartition("/")[2]
     each, first, second = (table.get(number) for table in (_EACH, _FIRST, _SECOND))
     if each:

@@ -1,6 +1,6 @@
-"""Ground truth: what the reference solution of a task returns on each input, and how long it takes.
+"""Reference outputs: what a reference solution returns for each input, and how long it takes.
 
-Made in the sandbox, task by task, when first needed, and kept on disk by the hash of the
+They are computed in the sandbox, task by task, when first needed, and cached by the hash of the
 benchmark's file: `~/.cache/codedpo/references/<hash>/<task>.json.gz`.
 """
 
@@ -19,20 +19,20 @@ from codedpo_plugin.run_folder.shards import key_of, replacing
 from codedpo_plugin.sandbox.client import Cell, Limits, Reply, Sandbox
 
 _VERSION = 1
-_QUICK = 0.2  # CPU seconds of a whole task below which tests are not timed one by one
+_QUICK = 0.2  # CPU seconds of all tests of a task up to which they are not timed one by one
 _SEARCHES = frozenset("check_str text_match_three text_starta_endb".split())
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What is expected of the tests of a task, base tests first."""
+    """Expected outputs of the tests of a task, base tests first."""
 
     texts: list[str]
-    """Encoded values; or an encoded hash of a value."""
+    """Encoded values, or encoded hashes of values."""
     hashed: list[bool]
-    """Whether it is a hash, since the value is too large to be sent."""
+    """Whether it is a hash, because the value is too large to be sent."""
     seconds: list[float]
-    """CPU seconds; for quick tasks, those of all tests together for each."""
+    """CPU seconds of each test; for quick tasks, each entry is the time of all tests together."""
 
     @property
     def total_seconds(self) -> float:
@@ -42,7 +42,7 @@ class Expected:
 
 
 def expected_of(benchmark: Benchmark, task: Task, sandbox: Sandbox, memory_mb: int) -> Expected:
-    """Ground truth of a task, from the cache or made now.
+    """Reference outputs of a task, from the cache or computed now.
 
     Raises:
         InfrastructureError: the reference solution fails on this machine.
@@ -52,10 +52,10 @@ def expected_of(benchmark: Benchmark, task: Task, sandbox: Sandbox, memory_mb: i
     path = folder / f"{name}.json.gz"
     if (known := _read(path)) is not None:
         return known
-    made = compute(task, sandbox, memory_mb)
+    computed = compute(task, sandbox, memory_mb)
     with replacing(path) as file:
-        file.write(gzip.compress(json.dumps(asdict(made)).encode(), 1))
-    return made
+        file.write(gzip.compress(json.dumps(asdict(computed)).encode(), 1))
+    return computed
 
 
 def _read(path: Path) -> Expected | None:
@@ -66,6 +66,11 @@ def _read(path: Path) -> Expected | None:
 
 
 def compute(task: Task, sandbox: Sandbox, memory_mb: int) -> Expected:
+    """Run the reference solution on all inputs.
+
+    Raises:
+        InfrastructureError: it fails on one of them.
+    """
     base, plus = arguments(task)
     inputs = [*base, *plus]
     replies = _replies(task, sandbox, inputs, [False] * len(inputs))
@@ -76,7 +81,7 @@ def compute(task: Task, sandbox: Sandbox, memory_mb: int) -> Expected:
         texts = [_text(task, n, reply) for n, reply in enumerate(replies)]
     total = sum(reply.seconds for reply in replies)
     seconds = [total] * len(inputs)
-    if total > _QUICK:  # a leaf that holds several tests cannot tell which took how long
+    if total > _QUICK:  # a process that runs several tests does not report the time of each
         with Sandbox(Limits(LONGEST, memory_mb, share="nothing")) as alone:
             seconds = [reply.seconds for reply in _replies(task, alone, inputs, large)]
     if task.entry_point in _SEARCHES:

@@ -1,9 +1,9 @@
-"""HumanEval(+) and MBPP(+), with evalplus's data: what is asked, and how programs are graded.
+"""HumanEval(+) and MBPP(+), with evalplus's data: prompts, and how programs are graded.
 
-A program's process gets the inputs alone, and sends back what it returned; expected values are
-compared with it outside, by evalplus's rules (`oracle`). Expected values and times are those of
-the reference solution, run in the same sandbox (`references`). All tests of a program run in one
-process, as evalplus has it: what a program keeps between calls is its own fault.
+A program's process gets only the inputs, and sends back what it returned. That is compared with the
+expected values outside of it, by evalplus's rules (`comparison_rules`). Expected values and times
+are those of the reference solution, run in the same sandbox (`reference_outputs`). As in evalplus,
+all tests of a program run in one process, so a program that keeps state between calls may fail.
 """
 
 import json
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from codedpo_eval.benchmarks.answers import call_of, completed, written
+from codedpo_eval.benchmarks.answers import call_of, from_chat, from_completion
 from codedpo_eval.benchmarks.evalplus import comparison, comparison_rules
 from codedpo_eval.benchmarks.evalplus.inputs import LONGEST, arguments, family
 from codedpo_eval.benchmarks.evalplus.reference_outputs import Expected, expected_of
@@ -36,17 +36,17 @@ _INSTRUCTION = (
 )
 
 _NO_SOURCE = re.compile(r"\b(inf|nan)\b")
-_BUDGET = 60.0  # CPU seconds that a program may use beyond `factor` times those of the reference
-_TOLD = 20  # failed tests that a verdict names
+_BUDGET = 60.0  # CPU seconds of a program's tests beyond `factor` times those of the reference
+_MAX_FAILED = 20  # failed tests that a verdict lists
 _COMPARING = 10.0  # CPU seconds that comparing two long values may take
-_LONG = 20_000  # characters of a value beyond which comparing it has a time limit
+_LONG = 20_000  # characters from which values are compared in the sandbox
 
 
 def tasks(rows: Iterable[Located]) -> list[Task]:
     """Check the rows.
 
     Raises:
-        InputError: it is another file, such as OpenAI's or that of the hub.
+        InputError: it is another file, such as OpenAI's HumanEval or the hub's MBPP+.
     """
     return [_task(place, row) for place, row in rows]
 
@@ -55,7 +55,7 @@ def _task(place: str, row: dict[str, Any]) -> Task:
     missing = [column for column in _COLUMNS if column not in row]
     if missing:
         raise InputError(
-            f"{place}: no column {', '.join(missing)}; HumanEvalPlus.jsonl or MbppPlus.jsonl of "
+            f"{place}: no column {', '.join(missing)}; HumanEvalPlus.jsonl or MbppPlus.jsonl from "
             f"evalplus's releases is needed. The row has: {', '.join(map(str, row))}"
         )
     reference = row["prompt"] + row["canonical_solution"]
@@ -68,7 +68,7 @@ _COLUMNS = (
 
 
 def ask(task: Task, style: str) -> tuple[Prompt, list[str]]:
-    """The prompts of evalplus: for chat its instruction, without the answer's first line."""
+    """evalplus's prompts; in chat style its instruction, without a prefilled answer."""
     prompt = task.prompt.strip()
     if style == "chat":
         content = f"{_INSTRUCTION}\n```python\n{prompt}\n```"
@@ -77,33 +77,35 @@ def ask(task: Task, style: str) -> tuple[Prompt, list[str]]:
 
 
 def program(task: Task, response: str, style: str) -> str:
-    """The block that defines the entry point; or the prompt, gone on with."""
+    """The code block that defines the entry point; or the prompt and its continuation."""
     if style == "chat":
-        return written(response, task.entry_point)
-    return completed(f"{task.prompt.strip()}\n", response, task.entry_point, ask(task, style)[1])
+        return from_chat(response, task.entry_point)
+    return from_completion(
+        f"{task.prompt.strip()}\n", response, task.entry_point, ask(task, style)[1]
+    )
 
 
 def calls(task: Task) -> list[str]:
-    """For timing: calls with the plus inputs that can be written as source."""
+    """For timing: calls on the plus inputs that can be written as source."""
     found = [call_of(task, one) for one in arguments(task)[1]]
     return [call for call in found if not _NO_SOURCE.search(call)]
 
 
 @contextmanager
 def grader(benchmark: Benchmark, settings: GradeSettings) -> Iterator[Grader]:
-    """A sandbox for programs; ground truth of one task at a time is in memory."""
+    """A sandbox for programs; reference outputs of one task at a time are in memory."""
     limits = Limits(LONGEST, settings.memory_mb, max_timeouts=1, share="solution")
     with Sandbox(limits) as sandbox:
 
         def graded(task: Task, programs: list[str]) -> list[Verdict]:
             expected = expected_of(benchmark, task, sandbox, settings.memory_mb)
-            return _Task(task, expected, sandbox, settings, benchmark.plus).verdicts(programs)
+            return _TaskGrader(task, expected, sandbox, settings, benchmark.plus).verdicts(programs)
 
         yield graded
 
 
-class _Task:
-    """One task, ready to grade programs."""
+class _TaskGrader:
+    """Grades programs of one task."""
 
     def __init__(
         self, task: Task, expected: Expected, sandbox: Sandbox, settings: GradeSettings, plus: bool
@@ -114,15 +116,15 @@ class _Task:
         self.inputs = [*base, *more] if plus else base
         self.base, self.plus = len(base), plus
         known = (family(task), task.entry_point or "", task.row["atol"])
-        self.oracles = [
+        self.rules = [
             rule
             for texts in (expected.texts[: self.base], expected.texts[self.base :])
-            for rule in comparison_rules.oracles(*known, texts)
+            for rule in comparison_rules.rules_of(*known, texts)
         ]
         self.known: dict[tuple[int, str], bool] = {}
 
     def verdicts(self, programs: list[str]) -> list[Verdict]:
-        """Base tests of all programs, then the others of those that passed."""
+        """Run the base tests of all programs, then the plus tests of those that passed."""
         base = self._run(programs, range(self.base))
         found = [self._verdict(0, replies) for replies in base]
         if not self.plus:
@@ -136,7 +138,7 @@ class _Task:
         return found
 
     def _run(self, programs: list[str], tests: range) -> list[list[Reply]]:
-        """Replies [programs][tests]; tests with like limits go together."""
+        """Replies, [programs][tests]; tests with equal limits are run together."""
         table: list[list[Reply]] = [[Reply("not_run")] * len(tests) for _ in programs]
         groups: dict[float, list[int]] = defaultdict(list)
         for test in tests:
@@ -153,7 +155,7 @@ class _Task:
         return table
 
     def _limit(self, test: int) -> float:
-        """CPU seconds: the least, or a power of two of it, as the reference needs."""
+        """CPU seconds: the base limit, doubled until it allows for the reference's time."""
         limit, wanted = self.settings.seconds, self.settings.factor * self.expected.seconds[test]
         while limit < wanted:
             limit *= 2
@@ -167,7 +169,7 @@ class _Task:
         }
 
     def _verdict(self, first: int, replies: list[Reply]) -> Verdict:
-        """The verdict of tests from `first` on."""
+        """The verdict on the tests from `first` on."""
         failed, status, error = [], PASS, None
         for test, reply in enumerate(replies, first):
             held, outcome, why = self._judged(test, reply)
@@ -176,20 +178,22 @@ class _Task:
             if status == PASS or (status == "not_run" and outcome != "not_run"):
                 status, error = outcome, why
             failed.append(test)
-        if status == "not_run":  # its budget was used up; or, with a reason, the machine was
+        if (
+            status == "not_run"
+        ):  # its budget was used up; or, with an error, no process could run it
             status = "crashed" if error else "timeout"
         seconds = sum(reply.seconds for reply in replies)
-        return Verdict(status, None, tuple(failed[:_TOLD]), seconds, True, error)
+        return Verdict(status, None, tuple(failed[:_MAX_FAILED]), seconds, True, error)
 
     def _judged(self, test: int, reply: Reply) -> tuple[bool, str, str | None]:
-        """Whether a test held; otherwise a status, and why."""
+        """Whether a test passed; the status and the error if not."""
         if reply.record is None:
             return False, {"failed": "error"}.get(reply.outcome, reply.outcome), reply.error
         values = reply.record.get("values", [])
         if len(values) != 1:
-            return False, "crashed", "sent something else than its value"
+            return False, "crashed", "its process did not send one value"
         text = values[0]
-        if text == self.expected.texts[test] and self.oracles[test].literal:
+        if text == self.expected.texts[test] and self.rules[test].literal:
             return True, PASS, None
         if self.expected.hashed[test]:
             return False, "fail", None
@@ -199,7 +203,7 @@ class _Task:
         return self.known[key], "fail", None
 
     def _agrees(self, test: int, text: str) -> bool:
-        rule = self.oracles[test]
+        rule = self.rules[test]
         if len(text) <= _LONG and len(self.expected.texts[test]) <= _LONG:
             return comparison_rules.agrees(rule, self.inputs[test], text, self.expected.texts[test])
         values = [text, self.expected.texts[test]]
@@ -212,7 +216,7 @@ class _Task:
 
 
 def _joined(base: Verdict, plus: Verdict | None) -> Verdict:
-    """Base verdict and that of the further tests; None: these were not needed."""
+    """The verdict on base and plus tests; `plus` is None where the base tests decide both."""
     if plus is None:
         return Verdict(base.base, base.base, base.failed_tests, base.seconds, True, base.error)
     seconds = base.seconds + plus.seconds

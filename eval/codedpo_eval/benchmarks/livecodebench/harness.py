@@ -1,8 +1,7 @@
 """Runs a solution of LiveCodeBench on one input, in the solution's own process.
 
-The text of this file is put in front of a solution that is sent to the sandbox; it is also a
-module, so that it can be read and checked like one. It knows no expected output: nothing here is
-secret.
+The text of this file is put in front of a solution that is sent to the sandbox; it is a module too,
+so that it can be checked like one. It contains no expected output, so nothing here is secret.
 """
 
 import builtins
@@ -18,7 +17,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-# What the benchmark's own grader puts in front of every solution.
+# The benchmark's own grader puts these imports in front of every solution.
 _STARS = (
     "string re datetime collections heapq bisect copy math random statistics itertools functools "
     "operator io sys json builtins typing"
@@ -26,18 +25,18 @@ _STARS = (
 _HEADER = "".join(f"from {name} import *\n" for name in _STARS)
 _HEADER += "".join(f"import {name}\n" for name in _STARS if name not in ("builtins", "typing"))
 
-_LONGEST = 900_000  # characters of output that are sent; of longer ones, a hash
+_LONGEST = 900_000  # characters of output that are sent; of longer output a hash is
 
 
 def stdout_of(source: str, text: str) -> str | tuple[str, str]:
-    """What a program prints, given `text` on stdin, as a script that Python runs would find it.
+    """What a program prints, given `text` on stdin, when it is run as a script.
 
     Returns:
         The text; ("sha256", hash of its stripped lines) where it is too long to be sent.
     """
     try:
         written = _files(text)
-    except OSError:  # no Landlock in this kernel, so that no file can be written here
+    except OSError:  # without Landlock in the kernel, no file can be written here
         written = _streams(text)
     out = sys.stdout
     with contextlib.suppress(SystemExit):
@@ -51,7 +50,7 @@ def stdout_of(source: str, text: str) -> str | tuple[str, str]:
 
 
 def value_of(source: str, name: str, text: str) -> Any:
-    """What a method of `Solution` (or a function) returns for arguments, one JSON value a line."""
+    """What a method of `Solution`, or a function, returns; arguments: one JSON value per line."""
     namespace = _run(source, "solution")
     owner = namespace["Solution"]() if "class Solution" in source else None
     method = getattr(owner, name) if owner is not None else namespace[name]
@@ -60,12 +59,12 @@ def value_of(source: str, name: str, text: str) -> Any:
 
 
 def stripped_lines(text: str) -> list[str]:
-    """Lines as they are compared."""
+    """Lines in the form in which they are compared."""
     return [line.strip() for line in text.strip().split("\n")]
 
 
 def _files(text: str) -> Callable[[], bytes]:
-    """Make stdin and stdout real files, so that `open(0)` works too; what reads the latter."""
+    """Make stdin and stdout real files, so that `open(0)` works; returns a reader of stdout."""
     for name, number in (("stdin", 0), ("stdout", 1)):
         opened = os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
         os.dup2(opened, number)
@@ -85,7 +84,7 @@ def _files(text: str) -> Callable[[], bytes]:
 
 
 def _streams(text: str) -> Callable[[], bytes]:
-    """The same in memory, for programs that use `sys.stdin` and `sys.stdout`."""
+    """The same in memory, for programs that only use `sys.stdin` and `sys.stdout`."""
     out = _Kept()
     sys.stdin = io.TextIOWrapper(io.BytesIO(text.encode()), "utf-8")
     sys.stdout = io.TextIOWrapper(out, "utf-8")
@@ -93,22 +92,22 @@ def _streams(text: str) -> Callable[[], bytes]:
 
 
 class _Kept(io.BytesIO):
-    """What was written can be read after a program has closed its stdout."""
+    """A buffer that can be read after a program has closed its stdout."""
 
     def close(self) -> None:
         pass
 
 
 def _run(source: str, name: str) -> dict[str, Any]:
-    """Run a program as a module of this name; its names."""
+    """Run a program as a module of this name; returns its namespace."""
     module = types.ModuleType(name)
     sys.modules["__main__"] = module
-    builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]  # else `site` brings them
+    builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]  # normally added by `site`
     sys.setrecursionlimit(50_000)
     sys.set_int_max_str_digits(50_000)
     most = resource.getrlimit(resource.RLIMIT_STACK)[1]
     resource.setrlimit(resource.RLIMIT_STACK, (most, most))
-    # A process here has one thread. Programs that start one want its stack, and wait for it.
+    # Threads are not allowed here. Programs start one for its larger stack, and wait for it.
     threading.stack_size = lambda size=0: 0
     threading.Thread.start = threading.Thread.run  # type: ignore[method-assign]
     threading.Thread.join = lambda self, timeout=None: None  # type: ignore[method-assign]

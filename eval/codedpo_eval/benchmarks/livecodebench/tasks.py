@@ -2,9 +2,9 @@
 
 A release is a JSONL file, one problem per row: `question_id`, `question_title`, `question_content`,
 `platform`, `contest_id`, `contest_date`, `difficulty`, `starter_code`, `public_test_cases`,
-`private_test_cases` and `metadata`. Where `metadata` names a function, it is called; else the
-program reads stdin. How tests are run and compared: `lcb_tests`. Expected outputs never enter the
-process that runs a solution: verdicts are sealed.
+`private_test_cases` and `metadata`. If `metadata` names a function, it is called; otherwise the
+program reads stdin. `tests` runs and compares. Expected outputs never enter the process of a
+solution, so verdicts are `sealed`.
 """
 
 import itertools
@@ -24,7 +24,8 @@ from codedpo_plugin.parsing.extraction import without_thought
 from codedpo_plugin.sandbox.client import Limits, Sandbox
 from codedpo_plugin.sandbox.zygote_handle import Interpreter
 
-SECONDS = 6.0  # a test, as in the benchmark; of CPU here
+SECONDS = 6.0
+"""CPU seconds of a test; the benchmark allows the same wall time."""
 _FILE_MB = 64  # input and output of one test
 
 SYSTEM = (
@@ -42,8 +43,8 @@ _FROM_STDIN = (
     "the python program runs, it reads the inputs, runs the algorithm and writes output to STDOUT."
 )
 
-# Base models get one example, in the benchmark's layout. The problems are ours: the benchmark's
-# own examples belong to the sites that it took them from.
+# Base models get one example in the benchmark's layout. The problems were written for this project,
+# because the benchmark's own examples belong to the sites that they are from.
 _EXAMPLE_STDIN = """### Question
 You are given N numbers. Print the largest of them.
 
@@ -92,11 +93,11 @@ _COLUMNS = (
 
 
 def tasks(rows: Iterable[Located]) -> list[Task]:
-    """The problems, by their `question_id`. Private tests are not kept, since those of a release
-    are some gigabytes: the grader reads them again when they are needed.
+    """The problems, by their `question_id`. Private tests are not kept, because those of a release
+    have gigabytes: the grader reads them again when they are needed.
 
     Raises:
-        InputError: a column is missing, or a date is none.
+        InputError: a column is missing, or a date is not valid.
     """
     return [_task(place, row) for place, row in rows]
 
@@ -105,8 +106,8 @@ def _task(place: str, row: dict[str, Any]) -> Task:
     missing = [column for column in _COLUMNS if column not in row]
     if missing:
         raise InputError(
-            f"{place}: {', '.join(missing)} missing; a row of a LiveCodeBench release was "
-            f"expected. The row has: {', '.join(map(str, row))}"
+            f"{place}: {', '.join(missing)} missing; expected a row of a LiveCodeBench "
+            f"release. The row has: {', '.join(map(str, row))}"
         )
     try:
         datetime.fromisoformat(row["contest_date"])
@@ -123,10 +124,10 @@ def choose(
     benchmark: Benchmark, start_date: str | None = None, end_date: str | None = None
 ) -> tuple[Task, ...]:
     """The problems of contests from one day (YYYY-MM-DD) to another. As in the benchmark, a day
-    means its first second: a contest at a later hour of the last day is out.
+    stands for its first second: contests later on the last day are excluded.
 
     Raises:
-        InputError: no date, or no problem is left.
+        InputError: not a date, or no problem is left.
     """
     first, last = _date(start_date, datetime.min), _date(end_date, datetime.max)
     dates = [datetime.fromisoformat(task.row["contest_date"]) for task in benchmark.tasks]
@@ -143,11 +144,11 @@ def _date(text: str | None, otherwise: datetime) -> datetime:
     try:
         return datetime.strptime(text, "%Y-%m-%d") if text else otherwise
     except ValueError:
-        raise InputError(f"{text}: a date is written YYYY-MM-DD") from None
+        raise InputError(f"{text}: expected a date as YYYY-MM-DD") from None
 
 
 def ask(task: Task, style: str) -> tuple[Prompt, list[str]]:
-    """The benchmark's own prompts: for chat models its generic one, else with one example."""
+    """The benchmark's generic prompt for chat models; its layout with an example for others."""
     row = task.row
     if style == "chat":
         user = {"role": "user", "content": _question(task.prompt, row["starter_code"])}
@@ -168,8 +169,8 @@ def _question(content: str, starter: str) -> str:
 
 
 def program(task: Task, response: str, style: str) -> str:
-    """The benchmark's own extraction: what is between the last two lines with backticks, after
-    thinking is taken away; the whole text of a base model.
+    """The benchmark's own extraction: the text between the last two lines with backticks, after
+    thinking is stripped; the whole text of a base model.
     """
     if style != "chat":
         return response.split(_STOPS[0])[0].strip()
@@ -179,7 +180,7 @@ def program(task: Task, response: str, style: str) -> str:
 
 
 def subsets(task: Task) -> dict[str, str]:
-    """What scores are broken down by."""
+    """Properties that scores are broken down by."""
     row = task.row
     return {
         "difficulty": row["difficulty"],
@@ -189,7 +190,7 @@ def subsets(task: Task) -> dict[str, str]:
 
 
 class _Lines:
-    """Lines of a file, mostly asked for in order: nothing is kept of it."""
+    """Lines of a file, read mostly in order, so that none is kept in memory."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._rest, self._number = path, lines(path), 0
@@ -205,7 +206,7 @@ class _Lines:
 
 @contextmanager
 def grader(benchmark: Benchmark, settings: GradeSettings) -> Iterator[Grader]:
-    """Runs a program on a problem's tests until one does not hold."""
+    """Run programs on a problem's tests until one fails."""
     limits = Limits(
         max(settings.seconds, SECONDS),
         settings.memory_mb,

@@ -1,10 +1,10 @@
-"""Tests of LiveCodeBench: read from its rows, run with a program, judged outside of it.
+"""Tests of LiveCodeBench: read from its rows, run with a program, judged out of its process.
 
 A program is run as Python would run it: real file descriptors 0 and 1, `__name__` is `__main__`,
-every test in a process of its own (`lcb_harness`). The benchmark's own grader moves the program
-into a function and replaces `sys.stdin`, so it fails some programs that are right: those that write
-to `sys.stdout.buffer`, count in a `global`, read `open(0)` or a second line of `sys.stdin.buffer`.
-Its imports in front of every program, its rules of comparison and its order of tests are kept.
+and each test in a process of its own (`harness`). The benchmark's own grader moves the program into
+a function and replaces `sys.stdin`, so it fails some right programs: those that write to
+`sys.stdout.buffer`, count in a `global`, or read `open(0)` or a second line of `sys.stdin.buffer`.
+The imports that it adds, its rules of comparison and its order of tests are kept.
 """
 
 import base64
@@ -25,10 +25,10 @@ from codedpo_plugin.sandbox.client import Cell, Reply, Sandbox
 from codedpo_plugin.sandbox.encoding import decode
 
 _HARNESS = Path(harness.__file__).read_text()
-PRELUDE = f"{_HARNESS}\nexec(_HEADER, {{}})\n"  # every leaf finds the modules imported
-_FIRST = 4  # tests that are run before all others: most wrong programs fail one
+PRELUDE = f"{_HARNESS}\nexec(_HEADER, {{}})\n"  # modules are imported before programs are forked
+_FIRST = 4  # tests that are run before the others: most wrong programs fail one
 _MOST = 32  # tests in one request
-_UNPACKED = 2 << 30  # bytes of a problem's tests
+_DECOMPRESSED = 2 << 30  # limit on the bytes of a problem's tests
 
 
 class Test(NamedTuple):
@@ -41,7 +41,7 @@ class Test(NamedTuple):
 
 
 def read_tests(row: dict[str, Any]) -> list[Test]:
-    """Public, then private tests of a problem. Nothing is unpickled: see `_pickled_text`.
+    """Public, then private tests of a problem. Nothing is unpickled; see `_pickled_text`.
 
     Raises:
         InputError: they are not in the format of the benchmark.
@@ -57,12 +57,12 @@ def read_tests(row: dict[str, Any]) -> list[Test]:
 
 
 def grade(row: dict[str, Any], program: str, tests: list[Test], sandbox: Sandbox) -> Verdict:
-    """Run a program's tests, in order, until one does not hold, as the benchmark does."""
+    """Run a program's tests in order until one fails, as the benchmark does."""
     name = json.loads(row["metadata"] or "{}").get("func_name")
     source = f"{_HARNESS}\n_SOURCE = {program!r}\n"
     done, seconds = 0, 0.0
     while some := tests[done : done + (_FIRST if not done else _MOST)]:
-        # Each test has its own limit of time; all of them together have none.
+        # Each test has its own time limit; all tests together have none.
         budget = sandbox.limits.seconds * (len(some) + 1)
         cells = [_cell(test, name) for test in some]
         (replies,) = sandbox.run_all([source], cells, budget=budget)
@@ -85,27 +85,27 @@ _STATUS = {"failed": "error", "not_run": "crashed"}
 
 
 def judge(test: Test, reply: Reply, name: str | None) -> tuple[str, str | None]:
-    """A verdict on what a process sent, and why; here the expected output is first looked at."""
+    """Status and error of a test from what its process sent; only this uses expected outputs."""
     if reply.record is None:
-        # An AssertionError is the program's own; `not_run` could be run by no process.
+        # An AssertionError was raised by the program itself; `not_run`: no process could run it.
         return _STATUS.get(reply.outcome, reply.outcome), reply.error
     try:
         (text,) = reply.record["values"]
         value = decode(text)
     except (KeyError, ValueError):
-        return "crashed", "sent something else than its output"
+        return "crashed", "its process did not send one output"
     held = same_value(value, test.output) if name else same_output(value, test.output)
     return (PASS, None) if held else ("fail", f"wrong answer: {str(value)[:100]!r}")
 
 
 def same_value(value: Any, expected: str) -> bool:
-    """Whether a method returned what was expected; a tuple counts as a list, at the top only."""
+    """Whether a method returned the expected value; a tuple at the top level counts as a list."""
     return bool(value == json.loads(expected))
 
 
 def same_output(printed: Any, expected: str) -> bool:
-    """Whether a program printed what was expected: line by line, without the spaces around; lines
-    that differ may be the same numbers, compared exactly.
+    """Whether a program printed the expected lines, without surrounding spaces; lines that differ
+    are compared as exact decimal numbers.
     """
     lines = stripped_lines(expected)
     if isinstance(printed, tuple):  # too long to be sent
@@ -126,17 +126,17 @@ def _same_line(own: str, expected: str) -> bool:
 
 
 def _loads(text: str) -> Any:
-    """Tests of a column: JSON, or JSON that is pickled, packed, and written in base64."""
+    """Tests of a column: JSON, or JSON that is pickled, compressed, and encoded in base64."""
     if text.lstrip().startswith("["):
         return json.loads(text)
     try:
-        packed = base64.b64decode(text, validate=True)
+        compressed = base64.b64decode(text, validate=True)
     except binascii.Error as error:
         raise ValueError(f"neither JSON nor base64 ({error})") from None
-    unpacking = zlib.decompressobj()
-    pickled = unpacking.decompress(packed, _UNPACKED)
-    if unpacking.unconsumed_tail:
-        raise ValueError(f"more than {_UNPACKED >> 30} GiB of tests")
+    decompressor = zlib.decompressobj()
+    pickled = decompressor.decompress(compressed, _DECOMPRESSED)
+    if decompressor.unconsumed_tail:
+        raise ValueError(f"more than {_DECOMPRESSED >> 30} GiB of tests")
     return json.loads(_pickled_text(pickled))
 
 
@@ -145,8 +145,8 @@ _AROUND = ("PROTO", "FRAME", "MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT", "STOP")
 
 
 def _pickled_text(pickled: bytes) -> str:
-    """The string in a pickle of one string. The pickle is parsed and never loaded, since to load a
-    pickle is to run whatever its maker wants.
+    """The string in a pickle of one string. The pickle is parsed and never loaded, since
+    loading can run arbitrary code.
     """
     texts = []
     for operation, argument, _ in pickletools.genops(pickled):
