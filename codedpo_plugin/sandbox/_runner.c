@@ -44,11 +44,11 @@ enum { ENDED, CPU_LIMIT, WALL_LIMIT };
 #define WALL_PER_CPU_LIMIT 4.0
 #define WALL_PER_CPU_USED 20.0
 #define KERNEL_MARGIN 2
+#define PLAIN_CALLS 8
 
 #define TEXT 2048             /* values that are longer are encoded by encoding.py */
 #define DEPTH 20
 #define FRAMES_OF_CELLS 4     /* of cells.py, which are not there when it is not used */
-#define CALLS 8               /* of a cell that is run here */
 #define ROOM 4096             /* bytes of results */
 #define SMALL (1 << 16)       /* bytes: not worth a mapping */
 #define MANY 50               /* leaves, from which on turning memory into a file pays */
@@ -245,7 +245,7 @@ static PyObject *encoded(PyObject **values, Py_ssize_t count)
 static int called(PyObject *calls, PyObject *names, Text *text, PyObject **record)
 {
     Py_ssize_t count = PyTuple_Size(calls), have = 0;
-    PyObject *values[CALLS];
+    PyObject *values[PLAIN_CALLS];
     int plain = 1;
     *record = NULL;
     for (int i = 0; i < FRAMES_OF_CELLS; i++)

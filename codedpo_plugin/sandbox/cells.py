@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from codedpo_plugin.sandbox import encoding
-from codedpo_plugin.sandbox.protocol import DONE, ERROR, FALSE, VALUES, WHOLE
+from codedpo_plugin.sandbox.protocol import DONE, ERROR, FALSE, PLAIN_CALLS, VALUES, WHOLE
 
 _RECURSION_LIMIT = sys.getrecursionlimit()
 
@@ -45,10 +45,10 @@ class Cell:
 
     @property
     def plain_calls(self) -> tuple[types.CodeType, ...] | None:
-        """The calls, if evaluating them is all there is to do."""
+        """The calls, if evaluating them is all there is to do, and they are few."""
         codes = tuple(call for call in self.calls if isinstance(call, types.CodeType))
-        plain = codes and len(codes) == len(self.calls) and not (self.names or self.foreign)
-        return codes if plain else None
+        all_compiled = 0 < len(codes) == len(self.calls) <= PLAIN_CALLS
+        return codes if all_compiled and not (self.names or self.foreign) else None
 
 
 def define(program: types.CodeType | types.ModuleType) -> tuple[types.ModuleType, bytes]:

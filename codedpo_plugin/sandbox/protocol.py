@@ -35,6 +35,9 @@ FORK_SERVER_CRASHED = 1
 # CPU seconds after which a worker process that several cells share is replaced by a new one.
 SHARED_WORKER_SECONDS = 1.0
 
+# The most calls of a cell that the C runner evaluates itself; it leaves the others to `cells`.
+PLAIN_CALLS = 8
+
 _WALL_BASE = 2.0
 _WALL_PER_CPU_LIMIT = 4.0
 _WALL_PER_CPU_USED = 20.0

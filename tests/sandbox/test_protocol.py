@@ -59,6 +59,7 @@ def test_records_begin_alike(name: str) -> None:
         ("WALL_BASE", protocol.wall_limit(0)),
         ("WALL_PER_CPU_LIMIT", protocol.wall_limit(1) - protocol.wall_limit(0)),
         ("WALL_PER_CPU_USED", protocol.wall_limit(0, 1) - protocol.wall_limit(0)),
+        ("PLAIN_CALLS", protocol.PLAIN_CALLS),
         ("KERNEL_MARGIN", protocol.kernel_cpu_limit(0, 1)),
     ],
 )

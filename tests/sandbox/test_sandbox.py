@@ -151,6 +151,12 @@ def test_a_hang_on_one_input_costs_that_cell_alone(sandbox: Sandbox) -> None:
     assert [reply.outcome for reply in replies] == ["ended", "ended", "timeout", "ended"]
 
 
+def test_a_cell_may_have_any_number_of_calls(sandbox: Sandbox) -> None:
+    for count in (1, 8, 9, 300):
+        (reply,) = sandbox.run(HONEST, [{"calls": [f"f({n})" for n in range(count)]}])
+        assert reply.record == {"values": [str(n + 1) for n in range(count)]}
+
+
 def test_sharing_a_process_changes_no_verdict(sandbox: Sandbox) -> None:
     """A solution that may share a leaf gives what it gives with a leaf for each test."""
     body = (
