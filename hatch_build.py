@@ -15,6 +15,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 FOLDER = Path("codedpo_plugin", "sandbox")
+SOURCE = FOLDER / "native" / "runner.c"
 MODULE = FOLDER / "_runner.abi3.so"  # the stable ABI: for CPython 3.11 and later
 
 
@@ -28,7 +29,7 @@ class Compile(BuildHookInterface[Any]):
         if self.target_name != "wheel" or os.environ.get("CODEDPO_NO_COMPILE"):
             return
         target = Path(self.root, MODULE)
-        if not compiled(Path(self.root, FOLDER, "_runner.c"), target):
+        if not compiled(Path(self.root, SOURCE), target):
             self.app.display_warning("no C compiler: the sandbox will run as pure Python")
             return
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")

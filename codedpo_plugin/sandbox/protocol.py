@@ -1,7 +1,7 @@
 """What the trusted client, the zygote and the C runner must agree on: frames, records and limits.
 
 The zygote imports this file, in whatever interpreter runs the solutions, so it needs the standard
-library only. `_runner.c` repeats some of the values;
+library only. `native/` repeats some of the values;
 `tests/sandbox/test_protocol.py` compares them.
 """
 

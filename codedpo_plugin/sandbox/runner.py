@@ -1,7 +1,7 @@
 """Run jobs (a program with a cell) in worker processes: fork, lock, run, wait, kill, read results.
 
-`Runner` is plain Python. `NativeRunner` is `_runner.c`, which does the same with a third of the
-page faults, where it could be compiled. Both give the same replies, except for CPU seconds.
+`Runner` is plain Python. `NativeRunner` does the same in C (`native/`) with a third of the page
+faults, if it could be compiled. Both give the same replies, except for CPU seconds.
 """
 
 import builtins

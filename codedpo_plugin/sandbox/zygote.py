@@ -9,7 +9,7 @@
   `purity.py`). It kills workers at their limits, and replies when they end.
 - A *worker process* (see `cells.py`) runs untrusted code, and ends.
 
-Worker processes are started and watched by `runner.py`, or by `_runner.c` at lower cost.
+Worker processes are started and watched by `runner.py`, or by `native/runner.c` at lower cost.
 """
 
 import gc

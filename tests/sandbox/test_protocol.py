@@ -1,4 +1,4 @@
-"""What Python and `_runner.c` both state is the same in both."""
+"""What both Python and C state is the same in both."""
 
 import re
 import struct
@@ -8,13 +8,14 @@ import pytest
 from codedpo_plugin.sandbox import protocol
 from helpers.paths import ROOT
 
-SOURCE = (ROOT / "codedpo_plugin" / "sandbox" / "_runner.c").read_text()
+NATIVE = ROOT / "codedpo_plugin" / "sandbox" / "native"
+SOURCE = "".join(path.read_text() for path in sorted(NATIVE.iterdir()))
 
 
 def c_constant(name: str) -> str:
     """The value of a `#define`, without comment."""
     found = re.search(rf"^#define {name} (.+?)\s*(/\*.*)?$", SOURCE, re.MULTILINE)
-    assert found, f"no #define {name} in _runner.c"
+    assert found, f"no #define {name} in {NATIVE}"
     return found[1]
 
 
@@ -23,7 +24,7 @@ def c_body(function: str) -> str:
     found = re.search(
         rf"^static [^\n]*\b{function}\([^;{{]*\)\n\{{\n(.*?)^\}}", SOURCE, re.M | re.S
     )
-    assert found, f"no function {function} in _runner.c"
+    assert found, f"no function {function} in {NATIVE}"
     return found[1]
 
 
