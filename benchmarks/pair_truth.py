@@ -1,9 +1,9 @@
-"""How often the chosen solution is right and the rejected one wrong, against known truth.
+"""Precision of the pairs of a run, on candidates with known correctness.
 
     python benchmarks/pair_truth.py RUN CANDIDATES [--truth base]
 
-CANDIDATES has a column `truth`: an object of lists, one bool (or null) per solution. No build reads
-it; this script does. Prints shares with 95 % Wilson intervals.
+CANDIDATES has a column `truth`: an object of lists, one bool (or null) per solution, which builds
+do not read. Prints shares with 95 % Wilson intervals.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from codedpo_plugin.statistics import wilson_interval
 
 
 def main() -> None:
-    """Count, by kind of pair, what the truth says of both sides."""
+    """Count, by kind of pair, which sides are right."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("candidates", type=Path)

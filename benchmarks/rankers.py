@@ -1,10 +1,10 @@
-"""Rankers and confidence on simulated problems: time, memory, and a popular wrong behaviour.
+"""Rankers and confidence on simulated problems: time, memory, and a common wrong behaviour.
 
     python benchmarks/rankers.py [--problems 100000]
 
-First ranks problems of 15 solutions x 15 tests (and 30 further inputs) from rows as they lie in
-shards, one after another. Then, for solutions of which a share is right and most wrong ones share
-one behaviour that wrong tests expect too, prints which pairs the paper's rule and the default make.
+First ranks problems of 15 solutions x 15 tests (and 30 mutated inputs), from rows as in shards, one
+at a time. Then prints the pairs of the paper's rule and of the default where most wrong solutions
+share one behaviour, which wrong tests expect too.
 """
 
 import argparse
@@ -31,11 +31,11 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=100_000)
     arguments = parser.parse_args()
     print_speed(arguments.problems)
-    print_popular_wrong()
+    print_common_wrong()
 
 
 def print_speed(problems: int) -> None:
-    """CPU seconds and peak memory of ranking so many problems."""
+    """CPU seconds and growth of peak memory of ranking this many problems."""
     recipe = Recipe(candidates=[Path("none")], output=Path("none"))
     rows = [row_of(number) for number in range(50)]
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
@@ -49,8 +49,8 @@ def print_speed(problems: int) -> None:
 
 def row_of(number: int) -> dict[str, Any]:
     """Executions and probes of one simulated problem."""
-    chance = np.random.default_rng(number)
-    passes, values = simulated(chance, right=0.4, popular=0.3)
+    rng = np.random.default_rng(number)
+    passes, values = simulated(rng, right=0.4, common=0.3)
     texts = [[f"[{value}]" for value in line] for line in values.tolist()]
     return {
         "task_id": str(number),
@@ -64,50 +64,51 @@ def row_of(number: int) -> dict[str, Any]:
 
 
 def simulated(
-    chance: np.random.Generator, right: float, popular: float
+    rng: np.random.Generator, right: float, common: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Passes [N, M] and returned values [N, M + P] of one problem; the first solutions are right.
 
-    Of the wrong solutions, a share `popular` returns 1 where right ones return 0; each other one is
-    off on half of the inputs, in a way of its own. Six tests of ten expect the right value, and the
-    others, where there is a popular wrong one, that.
+    Of the wrong solutions, a share `common` returns 1 where right ones return 0; each other one
+    returns a value of its own on half of the inputs. Six of ten tests expect the right value, and
+    the others the common wrong one, if there is one.
     """
     good = round(right * N)
-    shared = good + round(popular * (N - good))
+    shared = good + round(common * (N - good))
     values = np.zeros((N, M + P), dtype=int)
     values[good:shared] = 1
     for solution in range(shared, N):
-        off = chance.random(M + P) < 0.5
+        off = rng.random(M + P) < 0.5
         values[solution, off] = 10 + solution
-    expected = np.where(chance.random(M) < 0.6, 0, 1 if popular else -1)
+    expected = np.where(rng.random(M) < 0.6, 0, 1 if common else -1)
     return values[:, :M] == expected, values
 
 
-def print_popular_wrong(problems: int = 400) -> None:
-    """By share of right solutions: right and wrong pairs per 100 problems, 90 % of wrong alike."""
-    print("\n90 % of the wrong solutions alike, and tests for them: pairs per 100 problems")
+def print_common_wrong(problems: int = 400) -> None:
+    """By share of right solutions: right and wrong pairs per 100 problems."""
+    print("\n90 % of the wrong solutions behave the same, and 40 % of the tests expect it:")
+    print("pairs per 100 problems")
     print("solutions right | paper: right wrong | default: right wrong")
     for right in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8):
         counts = [rates(right, 0.9, paper, problems) for paper in (True, False)]
         print(f"{right:15.0%} | " + " | ".join(f"{good:12.0f} {bad:5.0f}" for good, bad in counts))
 
 
-def rates(right: float, popular: float, paper: bool, problems: int) -> tuple[float, float]:
+def rates(right: float, common: float, paper: bool, problems: int) -> tuple[float, float]:
     """Right and wrong correctness pairs per 100 problems."""
     ranker, selection = ("self_validation", "worst") if paper else ("agreement", "near_miss")
     pairs = Pairs(min_confidence=0.0 if paper else 0.5, per_problem=1)
     counts = [0, 0]
-    for problem in drawn(right, popular, ranker, problems):
+    for problem in drawn(right, common, ranker, problems):
         for choice in SELECTIONS[selection](problem, pairs)[0]:
             good = round(right * N)
             counts[not (choice.chosen < good <= choice.rejected)] += 1
     return counts[0] / problems * 100, counts[1] / problems * 100
 
 
-def drawn(right: float, popular: float, ranker: str, problems: int) -> Iterator[Problem]:
+def drawn(right: float, common: float, ranker: str, problems: int) -> Iterator[Problem]:
     """Simulated problems, ranked."""
     for number in range(problems):
-        passes, values = simulated(np.random.default_rng(number), right, popular)
+        passes, values = simulated(np.random.default_rng(number), right, common)
         matrix = PassMatrix(str(number), passes, values, np.arange(N))
         scores = RANKERS[ranker](matrix).solutions
         order = sorted(range(N), key=lambda index: -scores[index])

@@ -1,13 +1,13 @@
-"""How often the timing protocol orders two programs wrongly, or cannot decide.
+"""Error rates of the timing protocol: wrong decisions, none, and false pairs.
 
     python benchmarks/timing.py [--trials 60] [--ratios 1 1.1 1.25 2] [--markdown FILE]
 
-Pairs of programs whose true ratio is known, since one does the same work more often: ratios 1.0 (a
-control), 1.1, 1.25 and 2, at about 30 us, 300 us and 3 ms a call; three kinds of work (a loop of
+Pairs of programs with a known true ratio, as one does the same work more often: ratios 1.0 (a
+control), 1.1, 1.25 and 2, at about 30 us, 300 us and 3 ms per call; three kinds of work (a loop of
 integers, building and sorting lists, counting in a dict). Each trial is one race in a fresh sandbox
-process, stopped by the product's own rule. It is done with the machine left alone and with a busy
-loop on every other core. `wrong`: decided, and in the wrong direction; `undecided`: no decision
-after 40 rounds; `a pair`: clearly at least 1.1, which for equal programs is a false positive.
+process, with the stopping rule of a build; on an idle machine, and with a busy loop on every other
+core. `wrong`: a decision in the wrong direction; `undecided`: none after 40 rounds; `a pair`:
+significant and at least 1.1, which for equal programs is a false positive.
 """
 
 import argparse
@@ -73,7 +73,7 @@ def program(kernel: str, n: int) -> str:
 
 
 def calibrated(kernel: str, seconds: float, sandbox: Sandbox) -> int:
-    """Units of work that take about so many seconds."""
+    """Units of work that take about this many seconds."""
     n = 1000
     race = sandbox.race([program(kernel, n)], ["f()"], sample_seconds=0.01, seconds=5.0)
     took = float(np.median([line[0] for line in race.rounds(9)]))
@@ -88,7 +88,7 @@ def trials(
     repeats: dict[tuple[str, float], int],
     sandbox: Sandbox,
 ) -> tuple[str, str, str, str]:
-    """Shares of wrong and of missing decisions, of pairs made, and mean rounds."""
+    """Shares of wrong decisions, of none and of pairs, and mean number of rounds."""
     wrong = undecided = pairs = rounds = 0
     for trial in range(count):
         kernel = list(KERNELS)[trial % len(KERNELS)]
@@ -98,13 +98,13 @@ def trials(
         samples = measure([programs[i] for i in order], ["f()"], sandbox, Timing(), 1.1)
         log_ratio, error = compare(samples)
         slow = int(np.argmax(log_ratio))
-        sure = is_significant(log_ratio[slow], error[slow])
-        undecided += not sure
-        wrong += sure and ratio > 1 and order[slow] == 0
+        significant = is_significant(log_ratio[slow], error[slow])
+        undecided += not significant
+        wrong += significant and ratio > 1 and order[slow] == 0
         pairs += exceeds_ratio(log_ratio[slow], error[slow], 1.1)
         rounds += len(samples)
-    said_wrong = f"{wrong / count:.1%}" if ratio > 1 else ""
-    return said_wrong, f"{undecided / count:.1%}", f"{pairs / count:.1%}", f"{rounds / count:.1f}"
+    wrong_share = f"{wrong / count:.1%}" if ratio > 1 else ""
+    return wrong_share, f"{undecided / count:.1%}", f"{pairs / count:.1%}", f"{rounds / count:.1f}"
 
 
 @contextlib.contextmanager
@@ -122,7 +122,7 @@ def busy_cores() -> Iterator[None]:
 
 
 def spin(core: int) -> None:
-    """Work for ever on one core."""
+    """Keep one core busy."""
     os.sched_setaffinity(0, {core})
     while True:
         sum(range(10_000))
@@ -131,7 +131,7 @@ def spin(core: int) -> None:
 def markdown(
     head: tuple[str, ...], lines: list[tuple[str, ...]], arguments: argparse.Namespace
 ) -> str:
-    """The table with what made it."""
+    """The table with the command and the machine."""
     table = markdown_table(Rows(head, lines))
     machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     command = f"python benchmarks/timing.py --trials {arguments.trials}"

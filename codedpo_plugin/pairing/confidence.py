@@ -8,7 +8,7 @@ solutions return, and never from truth:
     agreement        = mean share of inputs on which the other programs return the same value
                        (see `rankers`)
     cluster          = share of the solutions that behave as chosen does, on all inputs and tests
-    competing        = agreement of the best solution that returns other values on at least a
+    competing        = agreement of the best solution that returns other values on more than a
                        fifth of the inputs
     counter_evidence = largest share of tests that chosen fails and one other solution passes
 
