@@ -97,8 +97,8 @@ class Pairs(Section):
     correctness: bool = True
     """Emit correctness pairs: a right and a wrong solution (paper, section 3.3)."""
     selection: Literal["near_miss", "worst"] = "near_miss"
-    """Which solution is rejected: a near miss (hard negative: close to the chosen one, but clearly
-    failing), or, as in the paper, the worst."""
+    """Which solution is rejected: a hard negative, which passes some tests, or, as in the paper,
+    the worst."""
     per_problem: int = Field(3, ge=1)
     """Maximum number of correctness pairs per problem; `near_miss` only. The rejected solutions of
     two pairs differ in behaviour."""

@@ -1,4 +1,4 @@
-"""The pool of worker processes: a killed worker loses nothing, and hopeless work is stopped."""
+"""The pool of worker processes: a killed worker loses nothing, and work that always fails is stopped."""
 
 import os
 import signal

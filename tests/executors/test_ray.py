@@ -14,7 +14,7 @@ from codedpo_plugin import pipeline
 from codedpo_plugin.errors import InputError
 from helpers.candidates import DOUBLE, HOPELESS, SIGN, make_recipe
 from helpers.paths import HELPERS
-from helpers.runs import rows_of, said
+from helpers.runs import rows_of, status_of
 
 QUIET = Console(quiet=True)
 ROWS = [
@@ -49,4 +49,4 @@ def test_a_worker_and_a_node_are_killed_and_every_row_occurs_once(tmp_path: Path
     assert killed["build"] == 0
     assert killed["shards_then"] < len(ROWS), "the node was killed too late"
     assert rows_of(recipe) == rows_of(local)
-    assert "All is done" in said(recipe.output)
+    assert "All is done" in status_of(recipe.output)

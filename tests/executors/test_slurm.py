@@ -14,7 +14,7 @@ from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.run_folder.shards import shard_path
 from helpers.candidates import DOUBLE, HOPELESS, SIGN, make_recipe
 from helpers.paths import HELPERS
-from helpers.runs import rows_of, said
+from helpers.runs import rows_of, status_of
 
 QUIET = Console(quiet=True)
 SLURM = (
@@ -51,7 +51,7 @@ def test_jobs_depend_on_each_other_and_make_what_a_local_build_makes(
     assert timing["directives"]["constraint"] == "ice"
     assert "constraint" not in execute["directives"]
     assert rows_of(recipe) == rows_of(built)
-    assert said(recipe.output).endswith(f"All is done: {recipe.output / 'dataset'}")
+    assert status_of(recipe.output).endswith(f"All is done: {recipe.output / 'dataset'}")
 
 
 def test_a_failed_task_stops_no_other_and_the_run_can_be_resumed(tmp_path: Path, jobs: Any) -> None:
@@ -62,7 +62,7 @@ def test_a_failed_task_stops_no_other_and_the_run_can_be_resumed(tmp_path: Path,
     execute, timing, pairs = jobs()
     assert (execute["codes"], timing["codes"], pairs["codes"]) == ([0, 1], [0, 1], [1])
     assert shard_path(recipe.output, "timings", 0).exists()
-    text = said(recipe.output)
+    text = status_of(recipe.output)
     assert "execute failed" in text
     assert str(broken) in text
     broken.rmdir()

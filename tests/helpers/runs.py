@@ -22,7 +22,7 @@ def rows_of(recipe: Recipe) -> dict[str, list[Row]]:
     }
 
 
-def said(folder: Path) -> str:
+def status_of(folder: Path) -> str:
     """Output of `codedpo status`, with blanks folded."""
     out = io.StringIO()
     status(folder, Console(file=out, width=120))

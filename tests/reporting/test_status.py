@@ -19,7 +19,7 @@ from codedpo_plugin.run_folder import candidates
 from codedpo_plugin.run_folder.progress import State
 from codedpo_plugin.stages import STAGES
 from helpers.candidates import DOUBLE, HOPELESS, SIGN, make_recipe
-from helpers.runs import said
+from helpers.runs import status_of
 
 QUIET = Console(quiet=True)
 NOBODY = 2**22  # beyond the largest process id of Linux
@@ -32,7 +32,7 @@ def stage_of(recipe: Recipe, stage: str) -> Summary:
 
 
 def test_a_finished_run(built: Recipe) -> None:
-    text = said(built.output)
+    text = status_of(built.output)
     assert "candidates done 2 3" in text
     for stage in STAGES:
         assert f"{stage} done 2 3" in text
@@ -109,7 +109,7 @@ def test_a_failing_shard_is_tried_again_then_reported_with_the_command(tmp_path:
     with pytest.raises(InfrastructureError, match="1 of 3 shards failed"):
         make()
     assert [len((tmp_path / f"tried-{n}").read_text()) for n in range(3)] == [1, 3, 1]
-    text = said(recipe.output)
+    text = status_of(recipe.output)
     assert "execute failed 2 of 3 1 2 of 3" in text
     assert "execute: shard 1 failed: the sandbox does not start" in text
     assert text.endswith(f"codedpo build {recipe.output / 'recipe.yaml'}")
