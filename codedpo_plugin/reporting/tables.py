@@ -8,6 +8,7 @@ from codedpo_plugin.dataset import export
 from codedpo_plugin.reporting.render import Rows, rich_table
 from codedpo_plugin.reporting.summary import KINDS, Summary
 from codedpo_plugin.reporting.text import plain
+from codedpo_plugin.stages import GENERATE
 
 
 def print_tables(summary: Summary, console: Console) -> None:
@@ -56,7 +57,7 @@ def synthesis(stages: Summary) -> Rows:
         rows += [(f"  dropped: {why}", f"{n:,}") for why, n in made["dropped"].items()]
         for role, counts in made.get("samples", {}).items():
             rows += [(f"  {role}: {what}", f"{n:,}") for what, n in counts.items()]
-    usage = stages.get("generated", {}).get("usage", [])
+    usage = stages.get(GENERATE.folder, {}).get("usage", [])
     for name in ("requests", "retries", "samples", "prompt_tokens", "completion_tokens", "cost"):
         total = sum(one[name] for one in usage)
         if total:
