@@ -1,9 +1,9 @@
-"""Inside a leaf: run solutions with their tests, and say what happened.
+"""Inside a worker process: run solutions with their tests, and report what happened.
 
-A leaf is a process that lives for one cell of the pass matrix, or for several cells that can leave
-each other nothing (see `purity.py`). Everything it sends back may have been made up by a solution,
-so it sends no verdict that matters: for a split test, the values of the calls, which are judged
-elsewhere (see `codedpo_plugin.parsing.assertions`).
+A worker process runs one cell of the pass matrix, or several cells that cannot affect each other
+(see `purity.py`). A solution may forge anything it sends back, so it sends no verdict that matters:
+for a split test it sends the values of the calls, which are judged elsewhere (see
+`codedpo_plugin.execution.judge`).
 
 This file is imported by the zygote: it must need nothing but the standard library and this package.
 """
@@ -38,7 +38,7 @@ class Cell:
         self.assertion = _compiled(request["assertion"], "eval") if "assertion" in request else None
         self.snippet = _compiled(request["snippet"], "exec") if "snippet" in request else None
         self.binds: frozenset[str] = frozenset()
-        """Names to remove after the snippet, so that others can follow it in this leaf."""
+        """Names to remove after the snippet, so that others can follow it in this worker."""
         self.function = request.get("function", "")
         self.arguments: bytes | None = request.get("arguments")
         self.digest = request.get("digest", False)
@@ -52,7 +52,7 @@ class Cell:
 
 
 def define(program: types.CodeType | types.ModuleType) -> tuple[types.ModuleType, bytes]:
-    """The `__main__` module of a program, run here unless it has been; a record if that raised."""
+    """The `__main__` module of a program, run unless it has been; a record if it raised."""
     if isinstance(program, types.ModuleType):
         sys.modules["__main__"] = program
         return program, b""
@@ -66,8 +66,8 @@ def run_cell(cell: Cell, namespace: dict[str, Any]) -> bytes:
 
 
 def allow_frames(harness: int) -> None:
-    """Let a solution recurse as deep as it could by itself: with the frames on the stack now, and
-    those that the harness will add.
+    """Let a solution recurse as deep as it could by itself: raise the limit by the frames on the
+    stack now, and the `harness` frames that are still to come.
     """
     frame: types.FrameType | None = sys._getframe(1)
     while frame:
@@ -76,7 +76,7 @@ def allow_frames(harness: int) -> None:
 
 
 def _guarded(run: Callable[..., bytes], *arguments: Any) -> bytes:
-    """What `run` returns, or a record of what it raised: SystemExit is the solution's error too."""
+    """What `run` returns, or the record of what it raised, including SystemExit."""
     try:
         return run(*arguments)
     except BaseException as error:
@@ -84,7 +84,7 @@ def _guarded(run: Callable[..., bytes], *arguments: Any) -> bytes:
 
 
 def error_record(error: BaseException) -> bytes:
-    """The record of what a program raised."""
+    """The record of an exception."""
     return ERROR + f"{_name(error)}\n{_message(error)}".encode("utf-8", "replace")
 
 
@@ -131,7 +131,7 @@ def values_record(values: list[Any]) -> bytes:
 
 
 def _compiled(source: str, mode: str) -> types.CodeType | Exception:
-    """Code, or the error that it is to raise in its leaf."""
+    """Code, or the error to raise in the worker."""
     try:
         return compile(source, "<test>", mode, dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:

@@ -1,6 +1,6 @@
 """A closed, typed text form for the values that solutions return.
 
-A leaf, where untrusted code has run, may send nothing but values in this form. It is JSON in which
+A worker process, where untrusted code has run, may send only values in this form. It is JSON, and
 every type that JSON lacks is a one-key object, `{"tuple": [...]}`, so decoding builds only the
 types listed here and runs no code of the sender (unlike pickle or marshal). What cannot be sent,
 an instance of the solution's own class for instance, becomes `{"object": "type name"}`: it decodes
@@ -42,7 +42,7 @@ class Opaque:
 
 
 def encode(value: Any) -> str:
-    """The text of a value; the text of an opaque object where it is too deep, large or strange."""
+    """The text of a value; of an opaque object if it is too deep, too large or of unknown type."""
     try:
         text = _ENCODER.encode(_plain(value, 0))
     except (ValueError, TypeError, RecursionError, OverflowError):
@@ -51,12 +51,12 @@ def encode(value: Any) -> str:
 
 
 def digest(value: Any) -> str:
-    """A hash of a value of any size; equal values of different types have different ones.
+    """A hash of a value of any size; equal values of different types have different hashes.
 
     Raises:
-        ValueError: it holds something else than plain values.
+        ValueError: it contains something other than plain values.
     """
-    import hashlib  # not in every leaf: it is large
+    import hashlib  # not in every worker: it is large
 
     whole = hashlib.blake2b(type(value).__name__.encode(), digest_size=16)
     parts: Iterable[Any] = [value]

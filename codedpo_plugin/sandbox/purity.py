@@ -1,15 +1,15 @@
-"""Whether nothing that a program does can outlive a call: then its tests may share a process.
+"""Whether a program keeps no state between calls: then its tests may share a process.
 
-Judged on bytecode, in microseconds. A module that only imports harmless modules, defines functions
+Decided on bytecode, in microseconds. A module that only imports harmless modules, defines functions
 and binds constants, and whose code stores no global and no attribute and uses no name that could
 reach the interpreter's state, has nowhere to keep anything between two calls. What the rule does
-not know, an opcode of a later Python for instance, counts as impure: then every test gets a process
-of its own, which is slower and never wrong. Since different solutions share a process too, the rule
-must hold against programs that mean harm (see `tests/adversarial`): it knows the ways by which
+not know, such as an opcode of a later Python, counts as impure: then every test gets a process of
+its own, which is slower but never wrong. Since different solutions share a process too, the rule
+must hold against malicious programs (see `tests/helpers/attacks`): it knows the ways in which
 harmless modules reach attributes or evaluate text by name. It does not protect the machine.
 
-A test that is run whole, as it is no `call == value`, may share the process too: the names that it
-binds are removed after it, and it may bind none that the program uses.
+A test that is run whole, because it is not of the form `call == value`, may share the process too:
+the names that it binds are removed after it, and it must not bind any that the program uses.
 
 This file is imported by the zygote: it must need nothing but the standard library.
 """
@@ -21,7 +21,7 @@ from typing import TypeGuard
 
 
 def _opcodes(names: str) -> frozenset[int]:
-    """Numbers of those opcodes that this Python has."""
+    """Numbers of the opcodes, of those that this Python has."""
     return frozenset(opcode.opmap[name] for name in names.split() if name in opcode.opmap)
 
 
@@ -33,7 +33,7 @@ _MODULE_LEVEL = _opcodes(
 
 _COSTLY = _opcodes("BINARY_OP")  # 9**9**9
 
-# MATCH_CLASS reads attributes whose names are no names of the code.
+# MATCH_CLASS reads attributes whose names are not among those of the code.
 _STORES = frozenset(
     opcode.opmap[name]  # every Python must have these
     for name in ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_ATTR", "DELETE_ATTR", "MATCH_CLASS")
@@ -69,9 +69,11 @@ def is_pure(code: types.CodeType) -> bool:
 
 
 def is_inert(code: types.CodeType) -> bool:
-    """Whether running a compiled module only imports what is harmless, and binds functions and
-    constants: then it always ends, and can be run once, by a trusted process that forks leaves to
-    run the functions, which may be as impure as they like.
+    """Whether running a compiled module only imports harmless modules, and binds functions and
+    constants.
+
+    Then it always ends, and a trusted process can run it once and fork workers that run the
+    functions, which may be impure.
     """
     opcodes = set(code.co_code[::2])
     if not opcodes <= _MODULE_LEVEL - _COSTLY or any(map(_is_dangerous, code.co_names)):
@@ -115,7 +117,7 @@ def _is_harmless(code: types.CodeType) -> bool:
     if _IMPORT_NAME in opcodes and not _imports_harmless(code):
         return False
     if code.co_flags & _GENERATORS and opcodes & _HANDLES:
-        return False  # one that is dropped half-way may run on while another test does
+        return False  # an abandoned one may continue while another test runs
     return all(map(_is_harmless, _nested(code)))
 
 
@@ -135,7 +137,7 @@ def _nested(code: types.CodeType) -> list[types.CodeType]:
 
 
 def _is_dangerous(name: str) -> bool:
-    """Ways to the interpreter's state: some builtins, hidden names, modules (`typing.sys`)."""
+    """Whether a name may reach the interpreter's state: builtins, hidden names, modules."""
     if name in _MODULES:
         return False
     hidden = name.startswith("_") and name.strip("_") != ""

@@ -1,14 +1,14 @@
-"""Measure solutions against each other: a persistent leaf each, CPU clocks read from outside.
+"""Measure solutions against each other: a persistent worker process each, timed from outside.
 
-One wall-clock run orders programs that differ by 25 % wrongly in a third of cases on a busy
-machine. So: every solution of a problem lives in a leaf of its own; a sample repeats the calls
-until it takes `sample_seconds`; a round takes one sample of each, in random order; only samples of
-one round are compared. The row process reads the kernel's CPU clock of the leaf, which code in the
-leaf cannot set. Statistics, and who has lost and need not run on, are the caller's
-(`codedpo_plugin.timing.time_solutions`).
+On a busy machine, single wall-clock runs order programs that differ by 25 % wrongly in a third of
+cases. So every solution of a problem has a worker process of its own; a sample repeats the calls
+until it takes `sample_seconds`; a round takes one sample of each solution, in random order; only
+samples of one round are compared. The fork server reads the kernel's CPU clock of the worker, which
+code in the worker cannot set. The caller computes the statistics, and decides which solutions need
+not run any longer (`codedpo_plugin.timing.time_solutions`).
 
-Caches made by `functools` are emptied before every repetition; a solution that keeps state in
-another way must not be timed like this.
+Caches of `functools` are cleared before every repetition; a solution that keeps state in another
+way must not be timed like this.
 
 This file is imported by the zygote: it must need nothing but the standard library and this package.
 """
@@ -30,20 +30,20 @@ from codedpo_plugin.sandbox.process_tools import LINUX, cpu_seconds, fork, keep_
 from codedpo_plugin.sandbox.protocol import ROUNDS
 
 MAX_REPEATS = 1 << 20
-_REPEATS = struct.Struct("<I")  # command to a leaf
-_LONG = 10  # times `sample_seconds`: a first sample so long is not taken again to find the repeats
+_REPEATS = struct.Struct("<I")  # command to a worker
+_LONG = 10  # times `sample_seconds`: after a first sample that long, one repetition is enough
 
 
 class _Racer:
-    """A leaf that repeats the calls of one solution on command."""
+    """A worker process that repeats the calls of one solution on command."""
 
     def __init__(self, pid: int, commands: int, answers: int) -> None:
         self.pid, self.commands, self.answers = pid, commands, answers
         self.repeats = 1
 
     def sample(self, wall_seconds: float) -> float | None:
-        """CPU seconds of one repetition; None if the leaf died, did not answer, or answered before
-        it was asked, as a solution would that wants to seem fast.
+        """CPU seconds of one repetition; None if the worker died or did not answer, or answered
+        before it was asked, as a solution might do to seem fast.
         """
         if select.select([self.answers], [], [], 0)[0]:
             return None
@@ -66,15 +66,19 @@ class _Racer:
 
 
 def serve(request: dict[str, Any], requests: int, reply: Callable[[bytes], None]) -> None:
-    """Start a leaf per solution, then run as many rounds as each command asks for.
+    """Start a worker per solution, then run as many rounds as each command asks for.
 
-    `request`: `race` (solutions) and `calls` (sources), `sample_seconds`, `seconds` (wall limit of
-    a sample), `memory_bytes`, `file_bytes`. A command is a little-endian uint32 number of rounds, 0
-    to end; else a byte for each solution follows, 0 for one that does not run from here on. Each
-    reply is a JSON list of rounds, each a list of CPU seconds per repetition, one for each
-    solution: null for one that broke, or does not run.
+    Each command is a number of rounds (`protocol.ROUNDS`), 0 to end, followed by a byte for each
+    solution: 0 for one that no longer runs.
+
+    Args:
+        request: `race` (solutions) and `calls` (sources), `sample_seconds`, `seconds` (wall-clock
+            limit of a sample), `memory_bytes`, `file_bytes`.
+        requests: descriptor of the pipe with the commands.
+        reply: sends a reply: a JSON list of rounds, each a list of CPU seconds per repetition, one
+            per solution; null for one that failed, or no longer runs.
     """
-    # Off Linux no clock of another process can be read: nothing is measured.
+    # Off Linux the clock of another process cannot be read: nothing is measured.
     started = [_start(source, request) if LINUX else None for source in request["race"]]
     racers = [racer and _warmed(racer, request) for racer in started]
     order = random.Random(0)
@@ -88,7 +92,7 @@ def serve(request: dict[str, Any], requests: int, reply: Callable[[bytes], None]
 
 
 def _kept(racer: _Racer | None, runs: bool) -> _Racer | None:
-    """The leaf, or nothing where it does not run on: then it is ended."""
+    """The worker, or None if it no longer runs: then it is stopped."""
     if racer and not runs:
         racer.stop()
     return racer if runs else None
@@ -97,7 +101,7 @@ def _kept(racer: _Racer | None, runs: bool) -> _Racer | None:
 def _round(
     racers: list[_Racer | None], order: random.Random, request: dict[str, Any]
 ) -> list[float | None]:
-    """One sample of each leaf, taken in random order."""
+    """One sample of each worker, taken in random order."""
     samples: list[float | None] = [None] * len(racers)
     for index in order.sample(range(len(racers)), len(racers)):
         racer = racers[index]
@@ -106,7 +110,7 @@ def _round(
 
 
 def _sample(racer: _Racer, request: dict[str, Any]) -> float | None:
-    """A sample; where only the first was long, as it imported something, one with more repeats."""
+    """A sample. If only the first was long, because of an import, one with more repeats."""
     seconds = racer.sample(request["seconds"])
     if seconds is not None and racer.repeats == 1 and seconds < request["sample_seconds"]:
         _find_repeats(racer, request)
@@ -115,7 +119,7 @@ def _sample(racer: _Racer, request: dict[str, Any]) -> float | None:
 
 
 def _warmed(racer: _Racer, request: dict[str, Any]) -> _Racer | None:
-    """Run a leaf once to warm it, and find the repeats that fill `sample_seconds`."""
+    """Run a worker once to warm it up, and find the repeats that fill `sample_seconds`."""
     seconds = racer.sample(request["seconds"])
     if seconds is not None and seconds < _LONG * request["sample_seconds"]:
         seconds = _find_repeats(racer, request)
@@ -123,7 +127,7 @@ def _warmed(racer: _Racer, request: dict[str, Any]) -> _Racer | None:
 
 
 def _find_repeats(racer: _Racer, request: dict[str, Any]) -> float | None:
-    """Raise the repeats until a sample fills `sample_seconds`; the last one, None if it broke."""
+    """Raise the repeats until a sample fills `sample_seconds`; that sample, or None on failure."""
     while (seconds := racer.sample(request["seconds"])) is not None:
         if seconds * racer.repeats >= request["sample_seconds"] or racer.repeats == MAX_REPEATS:
             break
@@ -133,8 +137,8 @@ def _find_repeats(racer: _Racer, request: dict[str, Any]) -> float | None:
 
 
 def _start(source: str, request: dict[str, Any]) -> _Racer:
-    commands, to_leaf = os.pipe()
-    from_leaf, answers = os.pipe()
+    commands, to_worker = os.pipe()
+    from_worker, answers = os.pipe()
     me = os.getpid()
     pid = fork()
     if pid == 0:
@@ -148,11 +152,11 @@ def _start(source: str, request: dict[str, Any]) -> _Racer:
             os._exit(0)
     os.close(commands)
     os.close(answers)
-    return _Racer(pid, to_leaf, from_leaf)
+    return _Racer(pid, to_worker, from_worker)
 
 
 def _race(source: str, calls: list[str], commands: int, answers: int) -> None:
-    """In the leaf: define the solution, then repeat the calls as often as each command says."""
+    """In the worker: define the solution, then repeat the calls as often as each command says."""
     module = types.ModuleType("__main__")
     sys.modules["__main__"] = module
     namespace = module.__dict__

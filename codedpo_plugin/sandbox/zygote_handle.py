@@ -1,4 +1,4 @@
-"""A running zygote, as its trusted parent sees it: process, pipes, scratch folder, cgroup."""
+"""A running zygote, as seen by its trusted parent: process, pipes, scratch folder, cgroup."""
 
 import contextlib
 import json
@@ -27,7 +27,7 @@ _ENVIRONMENT = {
     "TZ": "UTC",
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
-    "LD_BIND_NOW": "1",  # or each leaf would look up the functions that it calls first
+    "LD_BIND_NOW": "1",  # otherwise each worker would look up library functions at their first call
 }
 
 
@@ -45,18 +45,18 @@ class Interpreter:
     path: tuple[str, ...] = field(default_factory=_import_path)
     """Its folders of installed packages, which solutions may import."""
     prelude: str = ""
-    """Trusted source that is run once, before anything is locked: imports that every leaf finds
-    done, for instance. It must leave no thread behind."""
+    """Trusted source that is run once, before anything is locked, for example imports that every
+    worker needs. It must not leave a thread behind."""
     environment: tuple[tuple[str, str], ...] = ()
-    """Further variables of its environment."""
+    """Additional environment variables."""
 
 
 class Died(Exception):
-    """The zygote is gone, or does not answer."""
+    """The zygote has ended, or does not answer."""
 
 
 class Zygote:
-    """Starts one, sends requests, reads replies.
+    """Starts a zygote, sends requests, reads replies.
 
     Raises:
         InfrastructureError: it does not start.
@@ -79,7 +79,7 @@ class Zygote:
         request_end, self._requests = os.pipe()
         self._replies, reply_end = os.pipe()
         self._pipes = [self._requests, self._replies]
-        self._rest = b""  # of what was received
+        self._rest = b""  # received, but not read yet
         settings = settings | {
             "requests": request_end,
             "replies": reply_end,
@@ -121,10 +121,10 @@ class Zygote:
         self.native: bool = hello["native"]
 
     def kill(self) -> bool:
-        """End it and everything below it. True if it had ended because its row process broke: that
-        crashed, which the machine does to nobody.
+        """End it and its descendants; whether it had ended because a fork server crashed, which
+        only a request can cause.
         """
-        if self._process.returncode is None:  # else another process may have its number
+        if self._process.returncode is None:  # otherwise another process may have its pid
             self.cgroup.kill()
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
@@ -136,7 +136,7 @@ class Zygote:
         return self._process.poll() is None
 
     def close(self) -> None:
-        """End it, and leave nothing behind; again does nothing."""
+        """End it, and leave nothing behind; may be called again."""
         self.kill()
         while self._pipes:
             os.close(self._pipes.pop())
@@ -144,7 +144,7 @@ class Zygote:
         self.scratch.remove()
 
     def times_full(self) -> int:
-        """How often all its processes together have reached their share of memory."""
+        """How often its processes together have reached their memory limit."""
         return self.cgroup.times_full()
 
     def send(self, request: dict[str, Any]) -> None:
@@ -153,7 +153,7 @@ class Zygote:
         self.write(LENGTH.pack(len(data)) + data)
 
     def write(self, data: bytes) -> None:
-        """Send bytes as they are; raises `Died`."""
+        """Send bytes; raises `Died`."""
         try:
             while data:
                 data = data[os.write(self._requests, data) :]
@@ -175,7 +175,7 @@ class Zygote:
         self._rest = data[at:]
 
     def _more(self, data: bytes, size: int, seconds: float) -> bytes:
-        """Data and what follows it, at least so many bytes in all."""
+        """Data and what follows it, at least `size` bytes in all."""
         deadline = time.monotonic() + seconds
         parts, missing = [data], size - len(data)
         while missing > 0:

@@ -66,7 +66,7 @@ static rlim_t kernel_cpu_limit(Py_ssize_t jobs)
     return (rlim_t)(config.seconds * jobs) + KERNEL_MARGIN;
 }
 
-/* Wall-clock seconds that a job may take which has used so many CPU seconds. */
+/* Wall-clock seconds that a job may take if it has used `used` CPU seconds. */
 static double wall_limit(double used)
 {
     return WALL_BASE + WALL_PER_CPU_LIMIT * config.seconds + WALL_PER_CPU_USED * used;

@@ -17,7 +17,7 @@
 #define ROOM 4096        /* bytes of results that are read without allocation */
 #define MANY 50          /* workers, from which on turning memory into a file pays off */
 #define FRAMES (1 << 16) /* bytes: replies are buffered up to this size ... */
-#define HOLD 0.1         /* ... or for so many seconds */
+#define HOLD 0.1         /* ... or for this many seconds */
 
 PyDoc_STRVAR(settle_doc,
              "settle(file, maps): make this process's memory cheap to fork, once it is locked.\n\n"
