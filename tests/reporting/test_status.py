@@ -1,4 +1,4 @@
-"""What a run tells of itself while it goes on, and `codedpo status` of it."""
+"""State files of a run in progress, and `codedpo status`."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def test_a_finished_run(built: Recipe) -> None:
     assert text.endswith(f"All is done: {built.output / 'dataset'}")
 
 
-def test_no_run_is_said(tmp_path: Path) -> None:
+def test_a_folder_without_a_run_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no run here"):
         status(tmp_path, QUIET)
 
@@ -50,7 +50,7 @@ def test_a_running_stage_as_another_process_sees_it(tmp_path: Path) -> None:
     seen: list[Summary] = []
 
     class Looking:
-        """A pool that makes one shard, looks, and makes the others."""
+        """A pool that makes one shard, reads the status, and makes the others."""
 
         def run(
             self, work: Any, shards: Any, label: str, done: int, total: int, state: Any, _: Any
@@ -128,7 +128,7 @@ def test_a_killed_run_is_called_stopped(tmp_path: Path, host: str) -> None:
     assert (stage_of(recipe, "execute").phase == "running") == (host == socket.gethostname())
 
 
-def test_the_recipe_in_the_run_folder_goes_on_with_the_run(tmp_path: Path) -> None:
+def test_the_recipe_in_the_run_folder_continues_the_run(tmp_path: Path) -> None:
     from codedpo_plugin.recipe import load_recipe
 
     recipe = make_recipe(tmp_path, [DOUBLE], "execute.seconds=0.25")
