@@ -4,9 +4,9 @@ Nothing is run here: texts are only parsed.
 """
 
 import ast
-import builtins
 import re
-import warnings
+
+from codedpo_plugin.parsing.syntax import names_bound, names_bound_within, names_used, parsed
 
 _THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
 _END_OF_THOUGHT = re.compile(r"\A.*</(?:think|thinking|reasoning)>", re.DOTALL | re.IGNORECASE)
@@ -51,38 +51,6 @@ def without_thought(text: str) -> str:
     """The text without what is inside reasoning tags; one left open runs to the end."""
     text = _THOUGHT.sub("", text)
     return _END_OF_THOUGHT.sub("", text)  # the opening tag may be part of the prompt
-
-
-def parsed(source: str) -> ast.Module | None:
-    """The syntax tree, or None; without warnings."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
-def names_bound(statement: ast.AST) -> set[str]:
-    """Names that a statement binds in its own scope."""
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return {statement.name}
-    return names_bound_within(statement)
-
-
-def names_bound_within(tree: ast.AST) -> set[str]:
-    """Names that are bound anywhere in a tree."""
-    return {name for node in ast.walk(tree) for name in _bound(node)}
-
-
-def names_used(node: ast.AST) -> set[str]:
-    """Names that are read anywhere in a node, except builtins."""
-    used = {
-        part.id
-        for part in ast.walk(node)
-        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)
-    }
-    return {name for name in used if not hasattr(builtins, name)}
 
 
 def _bare(text: str) -> str:
@@ -140,21 +108,6 @@ def _with_needed(blocks: list[str], index: int) -> str:
         if missing & {name for node in (parsed(block) or tree).body for name in names_bound(node)}
     ]
     return "\n\n".join([*needed, blocks[index]])
-
-
-def _bound(node: ast.AST) -> set[str]:
-    """Names that the node itself binds."""
-    if isinstance(node, ast.Name):
-        return {node.id} if isinstance(node.ctx, ast.Store) else set()
-    if isinstance(node, ast.arg):
-        return {node.arg}
-    if isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
-        return {node.name} if node.name else set()
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return {node.name}
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
-    return set()
 
 
 def _without_examples(program: str) -> str:

@@ -4,7 +4,8 @@ import ast
 import copy
 from typing import TypeGuard
 
-from codedpo_plugin.parsing.extraction import names_bound, names_used, parsed, python_blocks
+from codedpo_plugin.parsing.extraction import python_blocks
+from codedpo_plugin.parsing.syntax import names_bound, names_used, parsed
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 

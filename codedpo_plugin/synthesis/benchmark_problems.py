@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from codedpo_plugin.errors import InputError
-from codedpo_plugin.parsing.extraction import names_bound, names_used, parsed
 from codedpo_plugin.parsing.snippets import split_tests
+from codedpo_plugin.parsing.syntax import names_bound, names_used, parsed
 from codedpo_plugin.run_folder.candidates import read_file
 
 # Files on the hub. LiveCodeBench's include private tests: several gigabytes, which are streamed.

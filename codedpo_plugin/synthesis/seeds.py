@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from rich.console import Console
 
 from codedpo_plugin.errors import InputError
-from codedpo_plugin.parsing.extraction import names_bound, names_bound_within, names_used, parsed
+from codedpo_plugin.parsing.syntax import names_bound, names_bound_within, names_used, parsed
 from codedpo_plugin.recipe import Recipe, Seeds
 from codedpo_plugin.run_folder import manifests
 from codedpo_plugin.run_folder.shards import Row, key_of

@@ -83,12 +83,19 @@ def _output(recipe: TrainingRecipe) -> Iterator[Finding]:
     folder = recipe.value(recipe.common.output)
     if folder is None:
         yield Finding("warning", "output", "no output_dir: the stack's own default is used")
-    elif old := sorted(Path(str(folder)).glob("checkpoint-*")):
+    elif old := list(Path(str(folder)).glob("checkpoint-*")):
+        newest = max(old, key=_step)
         message = (
             f"{folder} has checkpoints of an earlier run, which will be mixed up or overwritten: "
-            f"choose another, or --set resume_from_checkpoint={old[-1]}"
+            f"choose another, or --set resume_from_checkpoint={newest}"
         )
         yield Finding("warning", "output", message)
+
+
+def _step(checkpoint: Path) -> int:
+    """1000 of `checkpoint-1000`; -1 without a number."""
+    number = checkpoint.name.rpartition("-")[2]
+    return int(number) if number.isdecimal() else -1
 
 
 def _batch(recipe: TrainingRecipe, rows: int, gpus: int) -> Iterator[Finding]:

@@ -49,6 +49,15 @@ def test_a_correct_recipe_has_no_errors(report: Callable[..., str]) -> None:
     assert "every row fits" in found
 
 
+def test_the_newest_checkpoint_of_an_earlier_run_is_named(
+    report: Callable[..., str], tmp_path: Path
+) -> None:
+    for step in (200, 1000):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    found = report(f"output_dir={tmp_path}")
+    assert f"resume_from_checkpoint={tmp_path}/checkpoint-1000" in found
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

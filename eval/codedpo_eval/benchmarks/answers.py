@@ -3,7 +3,8 @@
 from typing import Any
 
 from codedpo_eval.benchmarks.registry import Task
-from codedpo_plugin.parsing.extraction import code_of, parsed
+from codedpo_plugin.parsing.extraction import code_of
+from codedpo_plugin.parsing.syntax import parsed
 
 
 def from_chat(response: str, entry_point: str | None) -> str:
