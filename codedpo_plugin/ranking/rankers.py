@@ -183,7 +183,7 @@ def shared_outputs(outputs: np.ndarray) -> np.ndarray:
 
 
 def _with_credited_tests(matrix: PassMatrix, solutions: np.ndarray) -> Scores:
-    """For rankers that say nothing of tests."""
+    """Scores of a ranker of solutions, with test scores derived from them."""
     return Scores(solutions, _credit_tests(solutions, matrix.passes))
 
 

@@ -1,6 +1,6 @@
 """Speed ratios: estimates from paired samples, and when a difference counts.
 
-A busy machine, or one that changes its clock, slows all programs of a round alike. So times are
+A busy machine, or one that changes its clock, slows all programs of a round equally. So times are
 compared within rounds only, as logarithms of ratios.
 """
 

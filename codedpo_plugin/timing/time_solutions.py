@@ -55,7 +55,7 @@ SCHEMA = pa.schema(
 
 def time_solutions(rows: Iterable[Row], recipe: Recipe) -> Iterator[Row]:
     """Time the solutions of each row, on a core that nothing else is timed on meanwhile."""
-    if not recipe.pairs.efficiency:  # then nobody waits for a core
+    if not recipe.pairs.efficiency:  # without waiting for a core
         yield from (_untimed(row, "switched off") for row in rows)
         return
     limits = Limits(recipe.execute.seconds, recipe.execute.memory_mb)

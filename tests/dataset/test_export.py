@@ -143,7 +143,7 @@ def test_no_pair_has_two_equal_texts(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [SIGN | {"responses": same}])
     with pytest.raises(InputError, match="no problem gave a pair"):
         pipeline.build(recipe, (1, 1), Console(quiet=True))
-    assert (recipe.output / "more.jsonl").exists()  # what would help is told all the same
+    assert (recipe.output / "more.jsonl").exists()  # written also without any pair
 
 
 def test_a_target_precision_drops_the_least_confident_pairs(tmp_path: Path) -> None:
