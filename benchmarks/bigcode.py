@@ -3,8 +3,8 @@ r"""pass@1 on HumanEval by our grader and by bigcode-evaluation-harness, on the 
     python benchmarks/bigcode.py --data HumanEvalPlus.jsonl.gz --bigcode CHECKOUT \
         --bigcode-python PYTHON
 
-Two samples of each problem: the canonical solution, and it again or (half of the problems) one that
-returns nothing or raises. So pass@1 is 0.75. The harness runs them without a sandbox.
+Two samples of each problem: the canonical solution, and the same again or (half of the problems)
+one that returns nothing or raises. So pass@1 is 0.75. The harness runs them without a sandbox.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def two_samples(numbered: tuple[int, bytes]) -> str:
 
 
 def command(arguments: list[str]) -> None:
-    """A command of `codedpo eval`; it ends with an exit."""
+    """Run a command of `codedpo eval`, which ends with SystemExit."""
     try:
         codedpo(["eval", *arguments])
     except SystemExit as ended:

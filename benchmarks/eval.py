@@ -1,13 +1,13 @@
-"""CPU time of grading, beside evalplus in the same run, on reference solutions.
+"""CPU time of grading compared with evalplus, on reference solutions.
 
     python benchmarks/eval.py humaneval+ --data HumanEvalPlus.jsonl.gz --evalplus PYTHON \
         [--every 1] [--busy 0] [--wrong] [--rounds 1]
 
-Both grade the same samples, one after the other, with one worker: every k-th task of the file, a
-reference solution each (and with `--wrong` one that returns nothing). Ground truth is made before,
-by each in its own way, and not counted. What starting the two costs (with the report) is measured
-by running each again, when all verdicts are known. CPU seconds are those of all processes, as the
-kernel counts them; `--busy` keeps so many cores busy meanwhile.
+Both grade the same samples, one after the other, with one worker: the reference solution of every
+k-th task of the file, and with `--wrong` also a program that returns nothing. Reference outputs are
+computed before, by each in its own way, and not counted. The cost of starting (and of the report)
+is measured by running each again when all verdicts are known. CPU seconds are those of all
+processes, as the kernel counts them; `--busy N` keeps N cores busy meanwhile.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from rich.table import Table
 
 
 def main() -> None:
-    """Run both; print a table."""
+    """Run both, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("benchmark", choices=["humaneval", "humaneval+", "mbpp", "mbpp+"])
     parser.add_argument("--data", type=Path, required=True)
@@ -40,54 +40,49 @@ def main() -> None:
     parser.add_argument("--wrong", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        data, samples, tasks = prepared(folder, arguments)
-        ours = our_command(arguments, data, samples, folder)
-        theirs = their_command(arguments, samples)
-        environment = os.environ | {
-            "XDG_CACHE_HOME": str(folder / "cache"),
-            "HUMANEVAL_OVERRIDE_PATH": str(data),
-            "MBPP_OVERRIDE_PATH": str(data),
-        }
-        measured(ours, environment)  # ground truth, once
-        measured(theirs, environment)
-        head = ("grader", "CPU s / solution", "CPU s to start", "CPU s in all", "right")
-        table = Table(*head, box=None)
-        for _ in range(arguments.rounds):
-            clean(folder)
-            with busy(arguments.busy):
-                lines = {
-                    "codedpo": (measured(ours, environment), our_score(folder)),
-                    "evalplus": (measured(theirs, environment), their_score(folder)),
-                }
-            starts = {  # all is known now
-                "codedpo": measured(ours, environment),
-                "evalplus": measured(theirs, environment),
-            }
-            grading = {}
-            for grader, (seconds, right) in lines.items():
-                grading[grader] = (seconds - starts[grader]) / count(samples)
-                table.add_row(
-                    grader,
-                    f"{grading[grader]:.4f}",
-                    f"{starts[grader]:.1f}",
-                    f"{seconds:.1f}",
-                    f"{right} of {tasks}",
-                )
-            ratios = (
-                grading["evalplus"] / grading["codedpo"],
-                starts["evalplus"] / starts["codedpo"],
-            )
-            whole = lines["evalplus"][0] / lines["codedpo"][0]
-            table.add_row("ratio", *(f"{ratio:.2f}" for ratio in (*ratios, whole)))
+        table = compared(Path(name), arguments)
     console = Console()
     console.print(f"{arguments.benchmark}, {arguments.busy} busy loops; {platform.platform()}, "
                   f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")  # fmt: skip
     console.print(table)
 
 
+def compared(folder: Path, arguments: argparse.Namespace) -> Table:
+    """Grade with both in every round; CPU seconds of each, and their ratio."""
+    data, samples, tasks = prepared(folder, arguments)
+    commands = {
+        "codedpo": our_command(arguments, data, samples, folder),
+        "evalplus": their_command(arguments, samples),
+    }
+    environment = os.environ | {
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "HUMANEVAL_OVERRIDE_PATH": str(data),
+        "MBPP_OVERRIDE_PATH": str(data),
+    }
+    scores = {"codedpo": our_score, "evalplus": their_score}
+    for command in commands.values():  # reference outputs, once
+        measured(command, environment)
+    table = Table("grader", "CPU s / solution", "CPU s to start", "CPU s in all", "right", box=None)
+    for _ in range(arguments.rounds):
+        clean(folder)
+        with busy(arguments.busy):
+            total = {name: measured(command, environment) for name, command in commands.items()}
+        right_ones = {name: score(folder) for name, score in scores.items()}
+        # All verdicts are known now.
+        start = {name: measured(command, environment) for name, command in commands.items()}
+        grading = {name: (total[name] - start[name]) / count(samples) for name in commands}
+        for name in commands:
+            table.add_row(
+                *(name, f"{grading[name]:.4f}", f"{start[name]:.1f}", f"{total[name]:.1f}"),
+                f"{right_ones[name]} of {tasks}",
+            )
+        ratios = (one["evalplus"] / one["codedpo"] for one in (grading, start, total))
+        table.add_row("ratio", *(f"{ratio:.2f}" for ratio in ratios))
+    return table
+
+
 def prepared(folder: Path, arguments: argparse.Namespace) -> tuple[Path, Path, int]:
-    """A file of some tasks, and samples of these."""
+    """A file of every k-th task, a file of samples, and the number of tasks."""
     packed = arguments.data.suffix == ".gz"
     with gzip.open(arguments.data, "rt") if packed else open(arguments.data) as file:
         rows = [json.loads(line) for line in file][:: arguments.every]
@@ -124,22 +119,22 @@ def measured(command: list[str], environment: dict[str, str]) -> float:
     pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, **pipes) as process:
         assert process.stdout
-        told = process.stdout.read()
+        output = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if status:
-        raise SystemExit(f"{' '.join(command)} failed:\n{told.decode()[-3000:]}")
+        raise SystemExit(f"{' '.join(command)} failed:\n{output.decode()[-3000:]}")
     return usage.ru_utime + usage.ru_stime
 
 
 def clean(folder: Path) -> None:
-    """Forget verdicts, not ground truth."""
+    """Remove verdicts, not reference outputs."""
     for name in ("run/verdicts.jsonl", "samples_eval_results.json"):
         (folder / name).unlink(missing_ok=True)
 
 
 def our_score(folder: Path) -> int:
-    """Right samples, base and plus tests."""
+    """Number of samples that pass base and plus tests."""
     lines = (folder / "run" / "verdicts.jsonl").read_text().splitlines()
     return sum(right(json.loads(line), "base", "plus") for line in lines)
 
@@ -151,7 +146,7 @@ def their_score(folder: Path) -> int:
 
 
 def right(row: dict[str, Any], base: str, plus: str) -> bool:
-    """Whether all that was run is passed."""
+    """Whether all tests that were run passed."""
     return row[base] == "pass" and row[plus] in ("pass", None)
 
 

@@ -1,10 +1,10 @@
-"""Verdicts of graded runs beside the truth that came with the samples.
+"""Verdicts of graded runs compared with the known labels of their samples.
 
     codedpo eval grade mbpp+ --samples SAMPLES --out RUN
     python benchmarks/eval_truth.py CANDIDATES.jsonl.gz RUN...
 
 CANDIDATES holds `solutions` and `truth` (`base`, `plus`: lists of true, false or null). Prints how
-many verdicts agree, and every one that does not, with what the program did here.
+many verdicts agree, and each one that does not, with the error of the program here.
 """
 
 import argparse
@@ -34,8 +34,8 @@ def main() -> None:
                 counts[kind, "same" if same else "other"] += 1
                 if not same:
                     place = f"{row['task_id']} sample {row['sample']} of {run.name}, {kind}"
-                    why = f"tests {row['failed_tests'][:5]}; {row['error']}"
-                    print(f"{place}: {row[kind]} (truth {right}); {why}")
+                    details = f"tests {row['failed_tests'][:5]}; {row['error']}"
+                    print(f"{place}: {row[kind]} (truth {right}); {details}")
     for kind in ("base", "plus"):
         same, other = counts[kind, "same"], counts[kind, "other"]
         print(f"{kind}: {same:,} of {same + other:,} verdicts agree")

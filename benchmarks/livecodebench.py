@@ -1,9 +1,9 @@
-"""Our verdicts beside those of LiveCodeBench's own grader, on the small release of the tests.
+"""Our verdicts compared with those of LiveCodeBench's own grader, on the tests' small release.
 
     python benchmarks/livecodebench.py --lcb CHECKOUT
 
-CHECKOUT is one of github.com/LiveCodeBench/LiveCodeBench; its grader needs numpy and tqdm. It runs
-programs without a sandbox: those of `tests/helpers/toy_livecodebench.py` are harmless.
+CHECKOUT is a checkout of github.com/LiveCodeBench/LiveCodeBench; its grader needs numpy and tqdm.
+It has no sandbox, but the programs of `tests/helpers/toy_livecodebench.py` are harmless.
 """
 
 import argparse
@@ -19,11 +19,11 @@ from codedpo_plugin.sandbox.client import Limits, Sandbox
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from helpers import toy_livecodebench as toy
 
-SECONDS = 6  # of a test, in both
+SECONDS = 6  # of a test, for both graders
 
 
 def main() -> None:
-    """Print every program on which the two differ, and counts."""
+    """Print each program on which the two differ, and counts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lcb", required=True, help="checkout of LiveCodeBench")
     sys.path.insert(0, parser.parse_args().lcb)
@@ -59,7 +59,7 @@ def official(row: dict[str, Any], program: str) -> bool:
     sample = {"input_output": json.dumps(content)}
     try:
         results, _ = check_correctness(sample, program, timeout=SECONDS, debug=False)
-    except IndexError:  # the process ended before it had a result: the harness counts it as failed
+    except IndexError:  # the process ended without a result, which the benchmark counts as failed
         return False
     return all(result > 0 for result in results)
 

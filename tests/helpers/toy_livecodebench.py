@@ -1,4 +1,4 @@
-"""A small release of LiveCodeBench: rows in its format, programs with known verdicts."""
+"""A small release of LiveCodeBench: rows in its format, and programs with known verdicts."""
 
 import base64
 import json
@@ -139,7 +139,7 @@ ONLY_OURS = [
     ),
 ]
 
-# It passes these, and they prove nothing: the verdict would be the program's own.
+# The benchmark's own grader passes these, which forge their verdict.
 FORGED = [
     (
         "pairs",
