@@ -209,10 +209,10 @@ def test_answers_are_cut_as_the_benchmark_does():
         "<think>a ``` b</think>result = 1": "result = 1",
     }
     assert [ds1000.program(task, text, "chat") for text in answers] == list(answers.values())
-    (system, user), stops = ds1000.ask(task, "chat")
+    (system, user), stops = ds1000.prompt_and_stops(task, "chat")
     assert "between <code> and </code> tags" in system["content"]
     assert (user["content"], stops) == ("p", ["</code>", "# SOLUTION END"])
-    assert ds1000.ask(task, "completion")[0] == "p"
+    assert ds1000.prompt_and_stops(task, "completion")[0] == "p"
 
 
 def test_subsets_and_wrong_rows(tmp_path: Path, toy: Benchmark):

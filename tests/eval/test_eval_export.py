@@ -128,7 +128,7 @@ def test_a_model_is_asked_and_graded(tmp_path: Path):
     right = {question: program for question, program, good in toy.PROGRAMS if good}
     said = [
         (
-            livecodebench.ask(tasks[question], "chat")[0][-1]["content"],
+            livecodebench.prompt_and_stops(tasks[question], "chat")[0][-1]["content"],
             f"So:\n```python\n{text}\n```",
         )
         for question, text in right.items()

@@ -14,7 +14,7 @@ import pytest
 
 from codedpo_eval.benchmarks.evalplus import comparison_rules
 from codedpo_eval.benchmarks.evalplus.inputs import arguments
-from codedpo_eval.benchmarks.evalplus.tasks import ask
+from codedpo_eval.benchmarks.evalplus.tasks import prompt_and_stops
 from codedpo_eval.benchmarks.registry import load
 from codedpo_eval.generation.extraction import extractor
 from codedpo_plugin.cli import main
@@ -97,7 +97,7 @@ def test_evalplus_reads_the_same_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
             expected = [[list(one) for one in row[key]] for key in ("base_input", "plus_input")]
             assert repr(found) == repr(expected)
         extra = utility.extra_eos_for_direct_completion(name.removesuffix("+"))
-        assert ask(ours[0], "completion")[1] == [*utility.EOS, *extra]
+        assert prompt_and_stops(ours[0], "completion")[1] == [*utility.EOS, *extra]
     assert set(oracles.MBPP_OUTPUT_SET_EQ_TASKS) == comparison_rules.COMPARED_AS_SETS
     assert set(oracles.MBPP_OUTPUT_NOT_NONE_TASKS) == comparison_rules.COMPARED_AS_FOUND
 

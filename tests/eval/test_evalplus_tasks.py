@@ -8,7 +8,7 @@ import pytest
 from codedpo_eval.benchmarks import registry as benchmarks
 from codedpo_eval.benchmarks.evalplus import reference_outputs
 from codedpo_eval.benchmarks.evalplus.inputs import restored
-from codedpo_eval.benchmarks.evalplus.tasks import ask, grader, program
+from codedpo_eval.benchmarks.evalplus.tasks import grader, program, prompt_and_stops
 from codedpo_eval.verdict import GradeSettings, Verdict
 from codedpo_plugin.cli import main
 from codedpo_plugin.errors import InfrastructureError
@@ -127,11 +127,11 @@ def test_inputs_of_mbpp_get_their_types_back() -> None:
 
 def test_prompts_are_those_of_evalplus(double: Path) -> None:
     found = benchmarks.load("humaneval", double).tasks[0]
-    prompt, stops = ask(found, "completion")
+    prompt, stops = prompt_and_stops(found, "completion")
     assert prompt == "def double(x):\n"
     assert {"\ndef ", "\nif __name__", "<|endoftext|>"} <= set(stops)
     assert program(found, "    return x\n\ndef other():", "completion") == f"{prompt}    return x\n"
-    message = ask(found, "chat")[0][0]["content"]
+    message = prompt_and_stops(found, "chat")[0][0]["content"]
     assert message.startswith("Please provide a self-contained Python script")
     assert message.endswith("```python\ndef double(x):\n```")
     answer = "<think>```python\ndef double(x): 1\n```</think>So:\n```python\ndef double(x): 2\n```"

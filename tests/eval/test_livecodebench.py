@@ -154,13 +154,16 @@ def test_date_windows(release: Benchmark):
 
 def test_prompts_and_answers(release: Benchmark):
     by_id = {task.task_id: task for task in release.tasks}
-    (system, user), stops = tasks.ask(by_id["pairs"], "chat")
+    (system, user), stops = tasks.prompt_and_stops(by_id["pairs"], "chat")
     assert system["content"].startswith("You are an expert Python programmer.")
     assert "use the following starter code" in user["content"]
     assert user["content"].endswith("### Answer: (use the provided format with backticks)\n\n")
     assert not stops
-    assert "Read the inputs from stdin" in tasks.ask(by_id["sum"], "chat")[0][1]["content"]
-    text, stops = tasks.ask(by_id["pairs"], "completion")
+    assert (
+        "Read the inputs from stdin"
+        in tasks.prompt_and_stops(by_id["sum"], "chat")[0][1]["content"]
+    )
+    text, stops = tasks.prompt_and_stops(by_id["pairs"], "completion")
     assert text.count("### Starter Code") == 2
     assert text.endswith("def pairs(self\n\n### Answer\n\n")
     answer = (

@@ -66,7 +66,7 @@ _COLUMNS: dict[str, tuple[type, ...]] = {
 }
 
 
-def ask(task: Task, style: str) -> tuple[Prompt, list[str]]:
+def prompt_and_stops(task: Task, style: str) -> tuple[Prompt, list[str]]:
     """The prompt unchanged: as a message, or as a text to continue."""
     if style == "chat":
         return [{"role": "user", "content": task.prompt}], []

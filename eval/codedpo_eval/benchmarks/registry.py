@@ -106,7 +106,7 @@ class Kind(Protocol):
     def tasks(self, rows: Iterable[Located]) -> list[Task]:
         """The tasks of a file; `InputError` names the place of a wrong row."""
 
-    def ask(self, task: Task, style: str) -> tuple[Prompt, list[str]]:
+    def prompt_and_stops(self, task: Task, style: str) -> tuple[Prompt, list[str]]:
         """The prompt, and the stop strings of the answer; `style`: chat, completion."""
 
     def program(self, task: Task, response: str, style: str) -> str:

@@ -45,7 +45,7 @@ def compare(
         console: shows progress and the tables.
 
     Returns:
-        What `compare.json` holds, without the rows of problems.
+        The contents of `compare.json`, without the rows of problems.
 
     Raises:
         InputError: the runs were graded on different benchmark files, or their samples have

@@ -54,16 +54,16 @@ def generate(
         raise InputError(f"--n {n}: at temperature 0 all samples are the same; set --temperature")
     extract = extraction.extractor(extractor, benchmark)
     kind = kind_module(benchmark.kind)
-    asked = {task.task_id: kind.ask(task, style) for task in benchmark.tasks}
-    stops = next(iter(asked.values()))[1]
+    prompts = {task.task_id: kind.prompt_and_stops(task, style) for task in benchmark.tasks}
+    stops = next(iter(prompts.values()))[1]
     settings = settings.model_copy(update={"stop": [*dict.fromkeys([*settings.stop, *stops])]})
-    requests = [Request(task_id, style, prompt, n) for task_id, (prompt, _) in asked.items()]
+    requests = [Request(task_id, style, prompt, n) for task_id, (prompt, _) in prompts.items()]
     answers: dict[str, list[Sample]] = {}
     with Watching(console, "generate") as watch:
         for request, found in sample(requests, settings, out / CACHE, watch):
             answers[request.key] = found
     rows = [
-        _row(task, number, asked[task.task_id][0], answer, style, extract)
+        _row(task, number, prompts[task.task_id][0], answer, style, extract)
         for task in benchmark.tasks
         for number, answer in enumerate(answers[task.task_id])
     ]
@@ -102,14 +102,14 @@ def _row(
 def _facts(
     benchmark: Benchmark, settings: Sampling, style: str, n: int, rows: list[Row]
 ) -> dict[str, Any]:
-    """What `generation.json` holds."""
+    """The contents of `generation.json`."""
     kept = ("backend", "model", "temperature", "top_p", "max_tokens", "stop", "seed", "extra_body")
     blank = Task("", "", "f", None, benchmark.tasks[0].source)
     return {
         **settings.model_dump(include=set(kept)),
         "style": style,
         "n": n,
-        "template": key_of(kind_module(benchmark.kind).ask(blank, style)),
+        "template": key_of(kind_module(benchmark.kind).prompt_and_stops(blank, style)),
         "samples": len(rows),
         "wanted": n * len(benchmark.tasks),
         "truncated": sum(row["finish_reason"] == "length" for row in rows),

@@ -151,9 +151,9 @@ def facts(job: Job, checkout: Path, command: list[str]) -> dict[str, Any]:
 
 
 def _commit(checkout: Path) -> str | None:
-    asked = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
+    command = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
     try:
-        done = subprocess.run(asked, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()

@@ -76,9 +76,9 @@ def sanitizer() -> Callable[[str, str | None], str]:
 
 
 def _version(python: Path) -> str:
-    asked = "import importlib.metadata; print(importlib.metadata.version('evalplus'))"
+    script = "import importlib.metadata; print(importlib.metadata.version('evalplus'))"
     try:
-        ended = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=False)
+        ended = subprocess.run([python, "-c", script], capture_output=True, text=True, check=False)
     except OSError as error:
         raise InputError(f"--evalplus-python {python}: {error.strerror}") from None
     if ended.returncode:

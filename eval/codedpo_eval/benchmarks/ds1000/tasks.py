@@ -70,7 +70,7 @@ def _task(place: str, row: dict[str, Any]) -> Task:
     return Task(task_id, row["prompt"], None, row["reference_code"], json.dumps(row))
 
 
-def ask(task: Task, style: str) -> tuple[Prompt, list[str]]:
+def prompt_and_stops(task: Task, style: str) -> tuple[Prompt, list[str]]:
     """The benchmark's own prompts: the text to continue; for chat models with its instruction."""
     if style == "chat":
         system, user = (

@@ -67,7 +67,7 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def ask(task: Task, style: str) -> tuple[Prompt, list[str]]:
+def prompt_and_stops(task: Task, style: str) -> tuple[Prompt, list[str]]:
     """evalplus's prompts; in chat style its instruction, without a prefilled answer."""
     prompt = task.prompt.strip()
     if style == "chat":
@@ -81,7 +81,7 @@ def program(task: Task, response: str, style: str) -> str:
     if style == "chat":
         return from_chat(response, task.entry_point)
     return from_completion(
-        f"{task.prompt.strip()}\n", response, task.entry_point, ask(task, style)[1]
+        f"{task.prompt.strip()}\n", response, task.entry_point, prompt_and_stops(task, style)[1]
     )
 
 

@@ -147,7 +147,7 @@ def _date(text: str | None, otherwise: datetime) -> datetime:
         raise InputError(f"{text}: expected a date as YYYY-MM-DD") from None
 
 
-def ask(task: Task, style: str) -> tuple[Prompt, list[str]]:
+def prompt_and_stops(task: Task, style: str) -> tuple[Prompt, list[str]]:
     """The benchmark's generic prompt for chat models; its layout with an example for others."""
     row = task.row
     if style == "chat":
