@@ -24,6 +24,7 @@ from codedpo_plugin.timing.speed_ratio import exceeds_ratio
 
 KINDS = ("correctness", "efficiency")
 
+_NO_MANIFEST: dict[str, Any] = {"shards": 0, "problems": 0, "skipped": {}, "tests_cut": 0}
 _BINS = 25  # of normalised scores
 _TIED = {"1": 1, "2": 2, "3-4": 4, "5-8": 8, "9+": 1 << 60}  # label -> most solutions
 _ERROR_TYPES = 1000  # kept while counting: a solution may raise any number of classes of its own
@@ -55,8 +56,7 @@ def summarise(
     Returns:
         plain values; `samples` and `example` are for the page, the rest is `report.json`.
     """
-    nothing: dict[str, Any] = {"shards": 0, "problems": 0, "skipped": {}, "tests_cut": 0}
-    manifest = candidates.read_manifest(recipe.output) or nothing
+    manifest = candidates.read_manifest(recipe.output) or _NO_MANIFEST
     tally = _counted(recipe, manifest, console or Console(quiet=True))
     numbers = read_pairs(recipe.output / DATASET.folder / "dpo")
     return {

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,13 @@ def test_a_folder_without_a_run_is_an_error(tmp_path: Path) -> None:
         status(tmp_path, QUIET)
 
 
-def test_a_running_stage_as_another_process_sees_it(tmp_path: Path) -> None:
+def test_a_running_stage_as_another_process_sees_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe = make_recipe(tmp_path, [DOUBLE, SIGN, HOPELESS], "shard_size=1")
     pipeline.prepare(recipe, QUIET)
     seen: list[Summary] = []
+    now = time.monotonic
 
     class Looking:
         """A pool that makes one shard, reads the status, and makes the others."""
@@ -56,7 +60,7 @@ def test_a_running_stage_as_another_process_sees_it(tmp_path: Path) -> None:
             self, work: Any, shards: Any, label: str, done: int, total: int, state: Any, _: Any
         ) -> None:
             state.made(shards[0])
-            state._started -= 2.0
+            monkeypatch.setattr(time, "monotonic", lambda: now() + 2.0)
             state.update(running=[1, 2])
             seen.append(stage_of(recipe, label))
 
