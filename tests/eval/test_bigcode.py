@@ -18,7 +18,7 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-def test_bigcode_wants_the_order_of_its_dataset_and_the_number_of_samples(tmp_path: Path):
+def test_bigcode_gets_its_dataset_s_order_and_the_number_of_samples(tmp_path: Path):
     run = graded(tmp_path, humaneval("humaneval"))
     job = bigcode.write(run.rows, run.benchmark, tmp_path / "bc")
     assert read(job.generations) == [["a", "b"], [""], ["c", "d"]]  # 0, 2, 10

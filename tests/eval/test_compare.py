@@ -75,7 +75,7 @@ def test_a_run_against_itself_is_measured_and_gains_nothing(tmp_path: Path) -> N
     assert abs(math.log(timed["geometric_mean"][0])) < 1
 
 
-def test_without_a_joint_problem_there_is_no_speedup(tmp_path: Path) -> None:
+def test_no_speedup_without_a_problem_that_both_solve(tmp_path: Path) -> None:
     options = runs(tmp_path, [[FAST], [WRONG]], [[WRONG], [FAST]])
     with pytest.raises(SystemExit) as error:
         main(["eval", "speedup", *options])

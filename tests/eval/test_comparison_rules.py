@@ -25,7 +25,7 @@ def test_values_agree_by_the_rules_of_evalplus() -> None:
     assert not held("ab", "abc", before=[0.5])
 
 
-def test_tasks_with_rules_of_their_own() -> None:
+def test_special_rules_of_tasks() -> None:
     assert held([2, 1, 1], [1, 2], name="similar_elements")
     assert not held([2], [1, 2], name="similar_elements")
     assert held(5, 3, name="are_equivalent")

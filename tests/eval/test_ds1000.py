@@ -124,7 +124,7 @@ def test_right_and_wrong(toy: Benchmark, grade: Grader):
         ("import pytest", "error"),  # it is in this environment, not in that one
     ],
 )
-def test_no_program_gets_out_or_passes_by_ending(toy, grade, solution, status):
+def test_no_program_escapes_or_passes_by_exiting(toy, grade, solution, status):
     assert run(toy, grade, "import numpy as np\n" + solution).base == status
 
 
@@ -135,7 +135,7 @@ def test_a_program_leaves_nothing_for_the_next(toy: Benchmark, grade: Grader):
     assert run(toy, grade, "result = df").base == "fail"
 
 
-def test_what_cannot_be_graded_is_told_apart(toy: Benchmark, grade: Grader):
+def test_what_cannot_be_graded_here_is_ungraded(toy: Benchmark, grade: Grader):
     rows = [task.row for task in toy.tasks]
     absent = frozenset(["no_such_library"])
     assert [ds1000.why_ungraded(one, absent) for one in rows] == [
@@ -145,7 +145,7 @@ def test_what_cannot_be_graded_is_told_apart(toy: Benchmark, grade: Grader):
     assert (verdict.base, verdict.error) == (UNGRADED, "needs the network")
 
 
-def test_the_reference_rate_is_beside_the_score(toy, grade, tmp_path, monkeypatch):
+def test_the_score_is_reported_with_the_rate_of_references(toy, grade, tmp_path, monkeypatch):
     """The references are run first, once for an environment."""
     python = environment.find().python
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -230,7 +230,7 @@ def script(path: Path, commands: str) -> str:
     return str(path)
 
 
-def test_an_environment_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_missing_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(InputError, match="codedpo eval setup ds1000"):
         environment.find()
@@ -244,7 +244,7 @@ def test_an_environment_that_is_not_there(tmp_path: Path, monkeypatch: pytest.Mo
         environment.find(bare)
 
 
-def test_a_step_that_fails_says_how_it_ended(tmp_path: Path):
+def test_a_failed_step_reports_the_end_of_its_output(tmp_path: Path):
     broken = script(tmp_path / "python3.11", "echo no space left >&2\nexit 1")
     with pytest.raises(
         InfrastructureError, match=r"creating the environment failed[\s\S]*no space left"
@@ -252,7 +252,7 @@ def test_a_step_that_fails_says_how_it_ended(tmp_path: Path):
         environment.setup(tmp_path / "env", Console(quiet=True), broken)
 
 
-def test_versions_decide():
+def test_other_versions_are_listed():
     pins = environment.pins()
     assert (pins["numpy"], pins["pandas"], pins["scikit-learn"]) == ("1.26.4", "1.5.3", "1.4.0")
     have = environment.Environment("python", "3.11.7", pins | {"pandas": "3.1.0"}, (), "")

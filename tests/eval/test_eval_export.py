@@ -81,7 +81,7 @@ def test_huggingface(tmp_path: Path):
     assert "| humaneval+ | pass@1 | 25.0 [10.0, 40.0] | 3 |" in card.read_text()
 
 
-def test_livecodebench_wants_as_many_samples_of_each(tmp_path: Path):
+def test_livecodebench_needs_equal_numbers_of_samples(tmp_path: Path):
     tasks = tuple(Task(name, "", None, None, "{}") for name in IDS)
     release = Benchmark("livecodebench", "livecodebench", Path("x"), "", "", None, tasks)
     run = graded(tmp_path, release)

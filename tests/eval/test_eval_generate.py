@@ -39,7 +39,7 @@ def test_a_model_is_sampled_graded_and_reported(own: Path) -> None:
     assert result["generation"]["model"] == "stub"
 
 
-def test_answers_that_were_cut_or_hold_no_program_are_counted(
+def test_cut_answers_and_answers_without_program_are_counted(
     own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Cut(Writer):
@@ -56,7 +56,7 @@ def test_answers_that_were_cut_or_hold_no_program_are_counted(
     assert "2 of 2 answers were cut at --max-tokens" in capsys.readouterr().out
 
 
-def test_base_models_go_on_from_the_prompt(tmp_path: Path) -> None:
+def test_base_models_continue_the_prompt(tmp_path: Path) -> None:
     task = TASKS[1] | {"prompt": "def sign(n):\n"}
     own = write_jsonl(tmp_path / "own.jsonl", [task])
     said = "    return (n > 0) - (n < 0)\nprint(sign(2))\ndef broken(:"

@@ -64,7 +64,7 @@ def test_verdicts_of_base_and_plus(double: Path) -> None:
     assert "SyntaxError" in (found[5].error or "")
 
 
-def test_what_hangs_loses_its_own_tests_only(double: Path) -> None:
+def test_a_timeout_fails_only_tests_of_its_program(double: Path) -> None:
     hangs = "def double(x):\n    while not x: pass\n    return [2 * n for n in x]\n"
     found = verdicts(double, [hangs, DOUBLE], seconds=0.3)
     assert [(v.base, v.plus) for v in found] == [("pass", "timeout"), ("pass", "pass")]
@@ -138,7 +138,7 @@ def test_prompts_are_those_of_evalplus(double: Path) -> None:
     assert program(found, answer, "chat") == "def double(x): 2"
 
 
-def test_real_tasks_that_evalplus_gets_wrong_or_treats_apart(tmp_path: Path) -> None:
+def test_real_tasks_with_special_rules(tmp_path: Path) -> None:
     file = write_jsonl(tmp_path / "humaneval.jsonl", real("HumanEvalPlus.jsonl.gz", 32))
     found = benchmarks.load("humaneval+", file)
     wrong = "def find_zero(xs):\n    return 1.0\n"

@@ -72,7 +72,7 @@ def test_verdicts_of_a_run_that_was_stopped_are_kept(own: Path) -> None:
     assert [row["seconds"] == 12345.0 for row in verdicts(own)] == [True, False]
 
 
-def test_a_program_that_hangs_is_tried_again_alone(own: Path) -> None:
+def test_a_program_that_hangs_is_retried_alone(own: Path) -> None:
     hangs = sample("sign", "def sign(n):\n    while True: pass")
     found = graded(own, [RIGHT[0], hangs], "--seconds", "0.2")
     assert found["statuses"]["base"] == {"pass": 1, "timeout": 1}
@@ -91,7 +91,7 @@ def test_settings_change_the_key(own: Path) -> None:
     assert len(keys) == 2
 
 
-def test_samples_changed_after_grading_are_noticed(own: Path) -> None:
+def test_samples_changed_after_grading_are_refused(own: Path) -> None:
     graded(own, RIGHT)
     run = own.with_name("run")
     assert [row["base"] for row in report.load_rows(run)] == ["pass", "pass"]

@@ -59,7 +59,7 @@ def test_no_program_judges_itself(release, grade, question, program):
     assert found.sealed
 
 
-def test_how_it_failed(release: Benchmark, grade: Grader):
+def test_status_and_error_of_failures(release: Benchmark, grade: Grader):
     wrong = verdict(release, grade, "sum", "n = int(input())\nprint(3)")
     assert (wrong.base, wrong.failed_tests) == ("fail", (1,))  # the first test does hold
     assert verdict(release, grade, "sum", "1 / 0").error == "ZeroDivisionError: division by zero"
@@ -174,7 +174,7 @@ def test_prompts_and_answers(release: Benchmark):
     assert tasks.program(by_id["sum"], " x = 1\n\n### Question\nmore", "completion") == "x = 1"
 
 
-def test_a_wrong_file_is_said(tmp_path: Path):
+def test_a_file_of_another_format_is_refused(tmp_path: Path):
     path = write_jsonl(tmp_path / "x.jsonl", [{"task_id": "1", "prompt": "p"}])
     with pytest.raises(InputError, match=r"line 1: question_id, .* missing"):
         registry.load("livecodebench", path)

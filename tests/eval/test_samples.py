@@ -59,5 +59,5 @@ def test_mixed_numbers_of_samples_limit_k(own: Path) -> None:
     assert any("2 to 3 samples" in notice for notice in found["samples"]["notices"])
 
 
-def test_a_file_written_twice_is_noticed(own: Path) -> None:
+def test_a_file_written_twice_is_reported(own: Path) -> None:
     assert "written twice" in " ".join(graded(own, [*RIGHT, *RIGHT])["samples"]["notices"])

@@ -67,13 +67,18 @@ def compare(
             console.print("both runs have the same samples: programs are timed beside their copies")
             protocol = replace(protocol, shared=False)
         summary["speedup"], measured = _speedup(benchmark, rows, out, protocol, console)
+    _write(out, summary, measured, console)
+    return summary
+
+
+def _write(out: Path, summary: dict[str, Any], measured: list[Row], console: Console) -> None:
+    """Write `compare.json` and the page, and print the page's tables."""
     with replacing(out / FILE) as file:
         file.write(json.dumps(summary | {"problems": measured}, indent=1).encode())
     page = compare_page.page(summary)
     page.write(out, "compare", compare_page.drawn(summary, measured))
     page.print(console)
     console.print(str(out / "compare.html"), markup=False)
-    return summary
 
 
 def check(runs: Sequence[Report], folders: Sequence[Path], benchmark: Benchmark) -> None:

@@ -36,15 +36,12 @@ def generate(
     Args:
         benchmark: its tasks are the prompts.
         settings: of the sampling client.
-        style: `completion`, for base models: they continue the task's prompt up to the stop strings
-            of the benchmark's own harness; or `chat`: they get its instruction.
+        style: `completion` (base models continue the prompt up to the harness's stop strings), or
+            `chat` (the harness's instruction).
         n: samples of each task.
         out: the run's folder.
         console: shows progress.
         extractor: one of `extraction.EXTRACTORS`.
-
-    Returns:
-        The rows of `samples.jsonl`.
 
     Raises:
         InputError: from the sampling client or the extractor; or several samples at temperature 0.
@@ -58,10 +55,7 @@ def generate(
     stops = next(iter(prompts.values()))[1]
     settings = settings.model_copy(update={"stop": [*dict.fromkeys([*settings.stop, *stops])]})
     requests = [Request(task_id, style, prompt, n) for task_id, (prompt, _) in prompts.items()]
-    answers: dict[str, list[Sample]] = {}
-    with Watching(console, "generate") as watch:
-        for request, found in sample(requests, settings, out / CACHE, watch):
-            answers[request.key] = found
+    answers = _answers(requests, settings, out, console)
     rows = [
         _row(task, number, prompts[task.task_id][0], answer, style, extract)
         for task in benchmark.tasks
@@ -75,6 +69,16 @@ def generate(
         file.write(json.dumps(facts, indent=1).encode())
     _report(facts, console)
     return rows
+
+
+def _answers(
+    requests: list[Request], settings: Sampling, out: Path, console: Console
+) -> dict[str, list[Sample]]:
+    """Task id -> its samples."""
+    with Watching(console, "generate") as watch:
+        return {
+            request.key: found for request, found in sample(requests, settings, out / CACHE, watch)
+        }
 
 
 def facts_of(run: Path) -> dict[str, Any] | None:

@@ -62,13 +62,7 @@ def summarise(
         "machine": platform.platform(),
         "grader": grader,
         "settings": settings.plain(),
-        "samples": {
-            "rows": len(found.rows),
-            "hash": key_of([(row["task_id"], row["solution"]) for row in found.rows]),
-            "missing_tasks": found.missing,
-            "unknown_tasks": found.unknown,
-            "notices": found.notices,
-        },
+        "samples": _of_samples(found),
         "pass_at_k": {kind: _pass_at_k(benchmark, verdicts, kind) for kind in judged},
         "statuses": {kind: dict(Counter(row[kind] for row in verdicts)) for kind in judged},
         "retried": sum(row["retried"] for row in verdicts),
@@ -77,6 +71,21 @@ def summarise(
         "subsets": _subsets(benchmark, verdicts, self_test),
         "self_test": self_test,
     }
+
+
+def _of_samples(found: Samples) -> dict[str, Any]:
+    return {
+        "rows": len(found.rows),
+        "hash": _hash(found.rows),
+        "missing_tasks": found.missing,
+        "unknown_tasks": found.unknown,
+        "notices": found.notices,
+    }
+
+
+def _hash(rows: list[Row]) -> str:
+    """Hash of samples, by which a change after grading is noticed."""
+    return key_of([(row["task_id"], row["solution"]) for row in rows])
 
 
 def _pass_at_k(
@@ -140,7 +149,7 @@ def load_rows(run: Path) -> list[Row]:
     rows = list(_lines(run / samples_file.FILE))
     verdicts = list(_lines(run / grade.FILE))
     known = {(row["task_id"], row["sample"]): row for row in verdicts}
-    if report["samples"]["hash"] != key_of([(r["task_id"], r["solution"]) for r in rows]):
+    if report["samples"]["hash"] != _hash(rows):
         raise InputError(f"{run}: samples have changed since they were graded; grade them again")
     return [row | known[row["task_id"], row["sample"]] for row in rows]
 
