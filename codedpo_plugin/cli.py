@@ -9,8 +9,8 @@ from rich.console import Console
 
 from codedpo_eval.cli import app as eval_app
 from codedpo_plugin import __version__
-from codedpo_plugin.command_line import make_console
 from codedpo_plugin.errors import InfrastructureError, InputError
+from codedpo_plugin.reporting.render import make_console
 
 if TYPE_CHECKING:
     from codedpo_plugin.recipe import Recipe

@@ -6,9 +6,9 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
-from codedpo_plugin.command_line import parse_override
 from codedpo_plugin.errors import InputError, did_you_mean
 from codedpo_plugin.recipe.build import Recipe
+from codedpo_plugin.recipe.overrides import parse_override
 from codedpo_plugin.recipe.section import Section
 
 

@@ -1,4 +1,4 @@
-"""Tables for the terminal, for HTML and for Markdown, and what all HTML pages share.
+"""The console; tables for the terminal, for HTML and for Markdown; what all HTML pages share.
 
 All text may come from models or data, so every renderer escapes it.
 """
@@ -8,10 +8,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from codedpo_plugin.reporting.text import plain
+
+
+def make_console() -> Console:
+    """A console that wraps lines at words on a terminal, and not at all elsewhere."""
+    return Console(soft_wrap=not Console().is_terminal)
 
 
 class Rows(NamedTuple):

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from codedpo_plugin.command_line import parse_override
 from codedpo_plugin.errors import InputError
+from codedpo_plugin.recipe.overrides import parse_override
 from codedpo_plugin.training.stacks.axolotl import AxolotlRecipe
 from codedpo_plugin.training.stacks.base import TrainingRecipe
 from codedpo_plugin.training.stacks.llamafactory import LlamaFactoryRecipe

@@ -24,8 +24,8 @@ from codedpo_eval.cli_options import (
     SpeedupOptions,
     grouped,
 )
-from codedpo_plugin.command_line import make_console
 from codedpo_plugin.errors import InputError
+from codedpo_plugin.reporting.render import make_console
 
 if TYPE_CHECKING:
     from codedpo_eval.benchmarks.registry import Benchmark

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from codedpo_plugin.command_line import parse_override
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import load_recipe
+from codedpo_plugin.recipe.overrides import parse_override
 from codedpo_plugin.training import recipe as training
 from helpers.paths import RECIPES
 

@@ -1,16 +1,10 @@
-"""What the commands share: the console, and `--set key=value`."""
+"""`--set key=value`, for recipes of builds and of training."""
 
 from typing import Any
 
 import yaml
-from rich.console import Console
 
 from codedpo_plugin.errors import InputError
-
-
-def make_console() -> Console:
-    """A console that wraps lines at words on a terminal, and not at all elsewhere."""
-    return Console(soft_wrap=not Console().is_terminal)
 
 
 def parse_override(override: str) -> tuple[list[str], Any]:
