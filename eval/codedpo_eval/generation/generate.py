@@ -34,13 +34,10 @@ def generate(
     Answers are stored in `OUT/samples.sqlite` when they come, so a run that was stopped resumes.
 
     Args:
-        benchmark: its tasks are the prompts.
         settings: of the sampling client.
         style: `completion` (base models continue the prompt up to the harness's stop strings), or
             `chat` (the harness's instruction).
         n: samples of each task.
-        out: the run's folder.
-        console: shows progress.
         extractor: one of `extraction.EXTRACTORS`.
 
     Raises:
@@ -62,9 +59,7 @@ def generate(
         for number, answer in enumerate(answers[task.task_id])
     ]
     samples.write(out / samples.FILE, rows)
-    facts = _facts(benchmark, settings, style, n, rows)
-    if extractor != "codedpo":
-        facts["extractor"] = extractor
+    facts = _facts(benchmark, settings, style, n, rows, extractor)
     with replacing(out / FILE) as file:
         file.write(json.dumps(facts, indent=1).encode())
     _report(facts, console)
@@ -104,7 +99,7 @@ def _row(
 
 
 def _facts(
-    benchmark: Benchmark, settings: Sampling, style: str, n: int, rows: list[Row]
+    benchmark: Benchmark, settings: Sampling, style: str, n: int, rows: list[Row], extractor: str
 ) -> dict[str, Any]:
     """The contents of `generation.json`."""
     kept = ("backend", "model", "temperature", "top_p", "max_tokens", "stop", "seed", "extra_body")
@@ -119,7 +114,7 @@ def _facts(
         "truncated": sum(row["finish_reason"] == "length" for row in rows),
         "without_program": sum(not row["solution"].strip() for row in rows),
         "versions": _versions("openai", "transformers", "torch"),
-    }
+    } | ({} if extractor == "codedpo" else {"extractor": extractor})
 
 
 def _versions(*packages: str) -> dict[str, str]:

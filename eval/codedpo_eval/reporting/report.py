@@ -34,10 +34,8 @@ def summarise(
     """All figures of a run, as plain values.
 
     Args:
-        benchmark: with the tasks that were graded, or were left ungraded.
-        found: its samples.
+        found: samples of the benchmark.
         verdicts: rows of `grade.grade`.
-        settings: of the grading.
         self_test: of `reference_check.known`: which reference solutions pass.
         grader: name of what graded.
 
