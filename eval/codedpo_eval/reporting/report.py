@@ -44,15 +44,14 @@ def summarise(
     """
     judged = benchmark.test_sets
     ungraded = {row["task_id"]: row["error"] for row in verdicts if row["base"] == UNGRADED}
-    facts = benchmark.facts()
     graded = tuple(task for task in benchmark.tasks if task.task_id not in ungraded)
     if not graded:
         raise InputError(
             f"{benchmark.name}: no task can be graded here: {Counter(ungraded.values())}"
         )
-    benchmark = replace(benchmark, tasks=graded)
+    scored = replace(benchmark, tasks=graded)
     return {
-        "benchmark": facts | {"source": benchmark.source},
+        "benchmark": benchmark.facts() | {"source": benchmark.source},
         "graded_tasks": len(graded),
         "ungraded": dict(Counter(ungraded.values()).most_common()),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -61,12 +60,12 @@ def summarise(
         "grader": grader,
         "settings": settings.plain(),
         "samples": _of_samples(found),
-        "pass_at_k": {kind: _pass_at_k(benchmark, verdicts, kind) for kind in judged},
+        "pass_at_k": {kind: _pass_at_k(scored, verdicts, kind) for kind in judged},
         "statuses": {kind: dict(Counter(row[kind] for row in verdicts)) for kind in judged},
         "retried": sum(row["retried"] for row in verdicts),
         "unsealed": sum(not row["sealed"] for row in verdicts),
         "cpu_seconds": sum(row["seconds"] for row in verdicts),
-        "subsets": _subsets(benchmark, verdicts, self_test),
+        "subsets": _subsets(scored, verdicts, self_test),
         "self_test": self_test,
     }
 
