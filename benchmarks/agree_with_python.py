@@ -2,10 +2,10 @@
 
     python benchmarks/agree_with_python.py CANDIDATES... [--cells 5000] [--seed 0] [--seconds 20]
 
-Draws random cells (a solution with a test) of candidate files, as many of each file. Runs each in
-the sandbox, by itself, and as `python -s -P -c "SOLUTION; TEST"` with an empty stdin and a scrubbed
-environment: what `python -I` is, but with the hash seed of the sandbox. There is no protection
-there: only for candidates that you trust. Lists every difference.
+Draws random cells (a solution with a test) from candidate files, equally many from each. Runs each
+in the sandbox, by itself, and as `python -s -P -c "SOLUTION; TEST"` with an empty stdin and a
+scrubbed environment: like `python -I`, but with the hash seed of the sandbox. That has no
+protection: use only candidates that you trust. Lists every difference.
 """
 
 import argparse

@@ -23,7 +23,7 @@ Design = Callable[[list[Row]], contextlib.AbstractContextManager[Run]]
 
 @contextlib.contextmanager
 def ours(rows: list[Row], share: Any) -> Iterator[Run]:
-    """`codedpo_plugin`'s executor and judge; `share`: cells proved harmless share a leaf."""
+    """`codedpo_plugin`'s executor and judge; `share`: which cells share a worker process."""
     from codedpo_plugin.execution.execute import execute_problem
     from codedpo_plugin.sandbox.client import Limits, Sandbox
 
@@ -69,7 +69,7 @@ def evalplus(rows: list[Row]) -> Iterator[Run]:
 
 @contextlib.contextmanager
 def commands(rows: list[Row], prefix: list[str]) -> Iterator[Run]:
-    """A new program for each cell; it passes if it exits well."""
+    """A new program for each cell; it passes if its exit code is 0."""
 
     def run(_: Row, solution: str, test: str) -> bool:
         command = [*prefix, f"{solution}\n{test}\n"]
@@ -219,10 +219,10 @@ DESIGNS: dict[str, tuple[Design, str, int | None, str]] = {
     "plain zygote, fork per solution": (
         functools.partial(plain_zygote, mode="solution"), "", None, "problem"
     ),
-    "ours, leaf per cell": (functools.partial(ours, share="nothing"), "", None, "problem"),
-    "ours, leaf per solution": (functools.partial(ours, share="solution"), "", None, "problem"),
+    "ours, worker per cell": (functools.partial(ours, share="nothing"), "", None, "problem"),
+    "ours, worker per solution": (functools.partial(ours, share="solution"), "", None, "problem"),
     "ours, default": (functools.partial(ours, share="proved"), "", None, "problem"),
-    "ours, leaf per cell, no lockdown": (
+    "ours, worker per cell, no lockdown": (
         functools.partial(ours, share="nothing"), "unlocked", None, "problem"
     ),
     "ours, default, no lockdown": (
@@ -238,10 +238,10 @@ ISOLATION = {
     "floor: fork, exit, wait": "nothing is run",
     "plain zygote, fork per cell": "process per cell",
     "plain zygote, fork per solution": "none within a solution",
-    "ours, leaf per cell": "process per cell, lockdown, verdict outside",
-    "ours, leaf per solution": "none within a solution, lockdown, verdict outside",
+    "ours, worker per cell": "process per cell, lockdown, verdict outside",
+    "ours, worker per solution": "none within a solution, lockdown, verdict outside",
     "ours, default": "proof or process per cell, lockdown, verdict outside",
-    "ours, leaf per cell, no lockdown": "process per cell, verdict outside",
+    "ours, worker per cell, no lockdown": "process per cell, verdict outside",
     "ours, default, no lockdown": "proof or process per cell, verdict outside",
 }
 

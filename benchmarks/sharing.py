@@ -1,11 +1,11 @@
-"""Whether cells that share a process, as they keep no state, come out as each does by itself.
+"""Whether cells that share a process, because they keep no state, give the results of cells alone.
 
     python benchmarks/sharing.py CANDIDATES... [--workers 2]
 
 Runs every solution of candidate files on every test twice: as a build does, and with a process for
-each cell. Lists every cell whose outcome, or returned value, is another. Which cells of a solution
-are left after its time-outs (`not_run`) depends on the order, which is not the same: those are
-counted only.
+each cell. Lists every cell whose outcome or returned value differs. Which cells of a solution
+are skipped after its time-outs (`not_run`) depends on the order, which is not the same: those are
+only counted.
 """
 
 import argparse

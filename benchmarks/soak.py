@@ -4,9 +4,9 @@
 
 Solutions that are right, wrong, crash, exit, print, write files, sort, leave state, and (one cell
 in a thousand) never end, in an order drawn from a seed; every outcome is checked. After a tenth of
-the cells, and at the end, this process and the zygote are looked at: descriptors, processes,
-scratch files, resident and private memory. Ends with an error if a number has grown (memory: by
-more than 2 MB) or if the zygote is another one, which means that the first one died.
+the cells, and at the end, descriptors, processes, scratch files, resident and private memory of
+this process and the zygote are recorded. Exits with an error if a number has grown (memory: by more
+than 2 MB), or if the zygote has been replaced, which means that the first one died.
 """
 
 import argparse
@@ -23,8 +23,8 @@ SNIPPET: Cell = {"snippet": "assert f([3, 1, 2]) == [1, 2, 3]"}
 
 # name: share, solution, cells of one request, outcome of each
 KINDS: dict[str, tuple[float, str, list[Cell], str]] = {
-    "right, shared leaf": (40, "def f(x):\n return sorted(x)", [CALL] * 20, "ended"),
-    "right, leaf per cell": (10, "s = []\ndef f(x):\n return sorted(x)", [CALL] * 5, "ended"),
+    "right, shared worker": (40, "def f(x):\n return sorted(x)", [CALL] * 20, "ended"),
+    "right, worker per cell": (10, "s = []\ndef f(x):\n return sorted(x)", [CALL] * 5, "ended"),
     "right, not split": (10, "def f(x):\n return sorted(x)", [SNIPPET] * 5, "ended"),
     "wrong": (5, "def f(x):\n return x", [SNIPPET] * 5, "failed"),
     "raises": (5, "def f(x):\n return x[9]", [CALL] * 20, "error"),
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def soak(sandbox: Sandbox, cells: int, rng: random.Random) -> tuple[int, int]:
-    """Run about so many cells; how many, and how many had another outcome than they should."""
+    """Run about `cells` cells; how many ran, and how many had an unexpected outcome."""
     done = wrong = 0
     names, shares = list(KINDS), [kind[0] for kind in KINDS.values()]
     while done < cells:
@@ -92,7 +92,7 @@ def soak(sandbox: Sandbox, cells: int, rng: random.Random) -> tuple[int, int]:
 
 
 def unexpected(name: str, replies: list[Reply], expected: str) -> int:
-    """How many replies are others; the first one is printed."""
+    """How many replies are unexpected; the first one is printed."""
     others = [reply for reply in replies if reply.outcome != expected]
     if others:
         print(f"{name}: {others[0]}", flush=True)
@@ -100,9 +100,9 @@ def unexpected(name: str, replies: list[Reply], expected: str) -> int:
 
 
 def look(sandbox: Sandbox) -> dict[str, float]:
-    """What may not grow."""
+    """The numbers that must not grow."""
     controller, zygote = os.getpid(), sandbox.zygote.pid
-    time.sleep(0.05)  # the last row process may still be ending
+    time.sleep(0.05)  # the last fork server may still be ending
     found: dict[str, float] = {"zygote": zygote}
     for name, pid in {"controller": controller, "zygote": zygote}.items():
         status = Path(f"/proc/{pid}/status").read_text()

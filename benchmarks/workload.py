@@ -187,7 +187,7 @@ def compiles(source: str) -> bool:
 
 
 def portion(rows: list[Row], cells: int, grouping: str, rng: random.Random) -> list[Row]:
-    """About so many random cells: whole problems, whole solutions, or single cells."""
+    """About `cells` random cells: whole problems, whole solutions, or single cells."""
     if grouping == "problem":
         pieces = rng.sample(rows, len(rows))
     else:
