@@ -4,7 +4,7 @@ import ast
 import copy
 from typing import TypeGuard
 
-from codedpo_plugin.parsing.extraction import python_blocks
+from codedpo_plugin.parsing.code_blocks import python_blocks
 from codedpo_plugin.parsing.syntax import names_bound, names_used, parsed
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -18,7 +18,7 @@ def snippets_of(text: str, entry_point: str | None) -> list[str]:
     that do not use `entry_point`.
     """
     # All blocks together: later ones may need what earlier ones import.
-    body = [node for block in python_blocks(text) for node in _statements(block)]
+    body = [node for block in python_blocks(text) for node in _statements(block.code)]
     return list(dict.fromkeys(split_tests(body, [], entry_point)))
 
 
@@ -26,7 +26,7 @@ def calls_of(text: str, entry_point: str) -> list[str]:
     """Every call of the entry point on literal arguments in a response, each once."""
     calls: dict[str, None] = {}
     for block in python_blocks(text):
-        for node in ast.walk(parsed(block) or ast.Module([], [])):
+        for node in ast.walk(parsed(block.code) or ast.Module([], [])):
             if is_call(node, entry_point) and names_used(node) <= {entry_point}:
                 calls[ast.unparse(node)] = None
     return list(calls)

@@ -20,7 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from codedpo_plugin.errors import InputError
-from codedpo_plugin.parsing.extraction import without_thought
+from codedpo_plugin.parsing.code_blocks import without_thought
 from codedpo_plugin.parsing.syntax import parsed
 from codedpo_plugin.recipe import Recipe, Sampling
 from codedpo_plugin.run_folder import manifests

@@ -27,7 +27,7 @@ from codedpo_eval.benchmarks.ds1000.environment import Environment
 from codedpo_eval.benchmarks.registry import Benchmark, Grader, Located, Prompt, Task
 from codedpo_eval.verdict import PASS, UNGRADED, GradeSettings, Verdict
 from codedpo_plugin.errors import InputError
-from codedpo_plugin.parsing.extraction import without_thought
+from codedpo_plugin.parsing.code_blocks import without_thought
 from codedpo_plugin.sandbox.client import Limits, Reply, Sandbox
 
 setup = ds1000_env.setup

@@ -20,7 +20,7 @@ from codedpo_eval.benchmarks.livecodebench import tests as lcb_tests
 from codedpo_eval.benchmarks.registry import Benchmark, Grader, Located, Prompt, Task
 from codedpo_eval.verdict import GradeSettings, Verdict
 from codedpo_plugin.errors import InputError
-from codedpo_plugin.parsing.extraction import without_thought
+from codedpo_plugin.parsing.code_blocks import without_thought
 from codedpo_plugin.sandbox.client import Limits, Sandbox
 from codedpo_plugin.sandbox.zygote_handle import Interpreter
 
