@@ -23,7 +23,9 @@ _COMMONMARK = MarkdownIt("commonmark")
 _FENCE_LINE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*(\S*)[ \t]*$")
 _FENCE_AFTER_TEXT = re.compile(r"^([^`\n]*\S[^`\n]*?)[ \t]*(```[\w+-]*)[ \t]*$", re.MULTILINE)
 _FENCE_BEFORE_TEXT = re.compile(r"^(.*[^`\s])(```)[ \t]*$", re.MULTILINE)
-_HTML = re.compile(r"<(pre|code)\b[^>]*>(.*?)(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
+_HTML = re.compile(
+    r"(?:<pre\b[^>]*>)?\s*<(pre|code)\b[^>]*>(.*?)(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE
+)
 _TAG = r"</?(?:think|thinking|reasoning|thought)>"
 _OPENING = re.compile(r"\s*<(think|thinking|reasoning|thought)>", re.IGNORECASE)
 _TAG_AT_LINE_START = re.compile(rf"^[ \t]*({_TAG})|({_TAG})[ \t]*$", re.MULTILINE | re.IGNORECASE)
