@@ -9,14 +9,9 @@ protection: use only candidates that you trust. Lists every difference.
 """
 
 import argparse
-import math
 import os
 import random
-import resource
-import signal
-import subprocess
 import sys
-import tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +20,9 @@ from typing import Any
 from codedpo_plugin.execution.execute import execute_problem
 from codedpo_plugin.run_folder.candidates import read_file
 from codedpo_plugin.sandbox.client import Limits, Sandbox
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+from helpers.plain_python import plain_outcome
 
 _AT_ONCE = 250  # cells between two lines of progress
 
@@ -81,39 +79,6 @@ def sandboxed(cell: Cell, sandbox: Sandbox, other: Sandbox) -> tuple[str, str | 
     row = cell | {"solutions": [cell["solution"]], "tests": [cell["test"]]}
     done = execute_problem(row, sandbox, 100_000, other)
     return done["outcomes"][0][0], done["errors"][0][0]
-
-
-def plain_outcome(cell: Cell, seconds: float) -> str:
-    """The outcome of one cell in a fresh interpreter, in the sandbox's words.
-
-    `seconds` is CPU time, so that a busy machine ends nothing that would have finished; a cell that
-    waits is given ten times as long.
-    """
-    limit = math.ceil(seconds)
-    program = f"{cell['solution']}\n{cell['test']}\nimport os as _o; _o._exit(77)\n"
-    environment = {"PATH": os.environ["PATH"], "PYTHONHASHSEED": "0", "TZ": "UTC"}
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            done = subprocess.run(
-                [sys.executable, "-s", "-P", "-c", program],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=10 * seconds,
-                cwd=scratch,
-                env=environment,
-                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (limit, limit)),
-            )
-        except subprocess.TimeoutExpired:
-            return "timeout"
-    if done.returncode == 77:
-        return "passed"
-    if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
-        return "timeout"
-    if done.returncode < 0:
-        return "crashed"
-    last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-    names = {"AssertionError": "failed", "MemoryError": "memory"}
-    return names.get(last.partition(":")[0], "error" if last else "crashed")
 
 
 if __name__ == "__main__":

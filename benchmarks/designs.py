@@ -123,6 +123,7 @@ def in_child(work):
     pid = os.fork()
     if pid == 0:
         signal.setitimer(signal.ITIMER_PROF, 0.1)
+        signal.alarm(2)  # for one that waits
         codes = work()
         os.write(write, bytes(codes + [3] * (time.process_time() > 0.005 * len(codes))))
         os._exit(0)

@@ -1,4 +1,4 @@
-"""On real samples, the engine says what a plain interpreter says, with a leaf per cell or shared."""
+"""On real samples, the engine says what a plain interpreter says, with a worker per cell or shared."""
 
 import ast
 import random
@@ -11,13 +11,10 @@ import pytest
 
 from codedpo_plugin.execution.execute import execute_problem
 from codedpo_plugin.sandbox.client import Limits, Sandbox
-from helpers.paths import ROOT
+from helpers.plain_python import plain_outcome
 from helpers.real_data import answers
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only rlimits hold off Linux")
-
-sys.path.append(str(ROOT / "benchmarks"))
-from agree_with_python import plain_outcome  # noqa: E402
 
 CELLS = 120
 NAMES = ["codegen-16b", "qwen-0.5b", "modern"]
@@ -67,7 +64,9 @@ def test_outcomes_are_those_of_a_new_interpreter(sandbox: Sandbox, name: str) ->
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_shared_leaf_gives_the_outcomes_of_a_leaf_per_cell(sandbox: Sandbox, name: str) -> None:
+def test_a_shared_worker_gives_the_outcomes_of_a_worker_per_cell(
+    sandbox: Sandbox, name: str
+) -> None:
     rng = random.Random(0)
     with Sandbox(Limits(share="nothing")) as alone:
         for row in rng.choices(answers(name), k=CELLS // 5):

@@ -87,7 +87,7 @@ for line in iter(sys.stdin.readline, ""):
 
 
 class Zygote:
-    """A locked zygote that runs one source text after the other, each in a new worker process (or fork server)."""
+    """A locked zygote that runs source texts, each in a new worker process (or fork server)."""
 
     def __init__(self, folder: Path, uid: int = 0, abi: int = 99, preload: bool = False) -> None:
         self.scratch, self.outside, self.shown = (folder / n for n in ("scratch", "out", "shown"))
@@ -140,7 +140,7 @@ class Zygote:
         return answer
 
     def close(self) -> None:
-        self.process.communicate(timeout=5)
+        self.process.communicate(timeout=60)
 
 
 @pytest.fixture

@@ -158,7 +158,7 @@ def test_a_cell_may_have_any_number_of_calls(sandbox: Sandbox) -> None:
 
 
 def test_sharing_a_process_changes_no_verdict(sandbox: Sandbox) -> None:
-    """A solution that may share a leaf gives what it gives with a leaf for each test."""
+    """A solution gives the same in a shared worker and with a worker for each test."""
     body = (
         "def f(x):\n    if x == 3: raise KeyError(x)\n    if x == 5: return 'a' * 900_000\n"
         "    if x == 6: return f(x)\n    if x == 7: return bytes(10**10)\n    return [x] * 3\n"

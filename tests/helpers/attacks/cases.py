@@ -304,7 +304,7 @@ _FORGED_BY_ENDING = _cases(FORGE, {
     "entry point is not a function": "f = 918274",
 })  # fmt: skip
 
-# --- what a leaf can send back: bytes that no honest one would
+# --- what a worker can send back: bytes that no honest one would
 
 _SEND = """
 import os, struct
@@ -656,7 +656,7 @@ _HARNESS_HURT += _cases(HARNESS, {
     "short, and gigabytes of code": HONEST + _doubling(24),
 }, for_peers=False)  # fmt: skip
 
-# --- hurting neighbours: programs that the sandbox may take for harmless, so that they share a leaf
+# --- hurting neighbours: programs that the sandbox may take for harmless, so that they share a worker
 
 _ESCAPE = "os = b['__import__']('os')\n for fd in range(3, 64):\n"
 _ESCAPE += "  try: os.ftruncate(fd, 0); os.ftruncate(fd, 1 << 20)\n  except OSError: pass\n"

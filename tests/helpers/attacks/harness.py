@@ -1,6 +1,6 @@
 """The harness under attack, a process of its own: a problem per line in, its pass matrix out.
 
-python worker.py '{"namespaces": true, "share": "proved", "seconds": 0.2,
+python harness.py '{"namespaces": true, "share": "proved", "seconds": 0.2,
                   "pure_python": false}'
 """
 
@@ -60,7 +60,7 @@ def attempt(
 
 
 def trusted(sandbox: Sandbox) -> list[int]:
-    """The zygote and its row process, which live on; what they fork further should not."""
+    """The zygote and its fork server, which stay alive; what they fork should not."""
     zygote = sandbox.zygote.pid
     with open(f"/proc/{zygote}/task/{zygote}/children") as file:
         return [zygote, *map(int, file.read().split())]
