@@ -53,7 +53,14 @@ def test_cut_answers_and_answers_without_program_are_counted(
         found = asked(own, "--base-url", writer.url)
         assert all(request["temperature"] == 0 for request in writer.requests)
     assert (found["truncated"], found["without_program"]) == (2, 2)
-    assert "2 of 2 answers were cut at --max-tokens" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "2 of 2 answers were cut at --max-tokens" in out
+    assert "2 of 2 answers contain no program" in out
+    assert "'I do not know.'" in out  # an example
+    assert "--extract evalplus" in out  # what to try
+    report = (own.with_name("run") / "report.md").read_text()
+    assert "100% of the answers hold no program" in report
+    assert "I do not know." in report
 
 
 def test_base_models_continue_the_prompt(tmp_path: Path) -> None:

@@ -18,6 +18,9 @@ from codedpo_plugin.sampling.progress import Watching
 
 FILE = "generation.json"
 CACHE = "samples.sqlite"
+MOST_WITHOUT_PROGRAM = 0.05
+"""Share of answers without a program, or cut, above which something is wrong with the setup."""
+_EXAMPLES, _SHOWN = 2, 400  # answers without a program that are shown, characters of each
 
 
 def generate(
@@ -104,6 +107,7 @@ def _facts(
     """The contents of `generation.json`."""
     kept = ("backend", "model", "temperature", "top_p", "max_tokens", "stop", "seed", "extra_body")
     blank = Task("", "", "f", None, benchmark.tasks[0].source)
+    without = [row for row in rows if not row["solution"].strip()]
     return {
         **settings.model_dump(include=set(kept)),
         "style": style,
@@ -112,7 +116,11 @@ def _facts(
         "samples": len(rows),
         "wanted": n * len(benchmark.tasks),
         "truncated": sum(row["finish_reason"] == "length" for row in rows),
-        "without_program": sum(not row["solution"].strip() for row in rows),
+        "without_program": len(without),
+        "examples_without_program": [
+            {"task_id": row["task_id"], "response": row["response"][:_SHOWN]}
+            for row in without[:_EXAMPLES]
+        ],
         "versions": _versions("openai", "transformers", "torch"),
     } | ({} if extractor == "codedpo" else {"extractor": extractor})
 
@@ -128,12 +136,27 @@ def _versions(*packages: str) -> dict[str, str]:
 
 
 def _report(facts: dict[str, Any], console: Console) -> None:
-    """Print how many answers were cut, without a program, or missing."""
+    """Print how many answers were cut, without a program, or missing; warn where they are many."""
+    total = facts["samples"]
     for name, problem in (
-        ("truncated", "were cut at --max-tokens and mostly fail for that"),
+        ("truncated", "were cut at --max-tokens and mostly fail because of that"),
         ("without_program", "contain no program"),
     ):
         if facts[name]:
-            console.print(f"generate: {facts[name]:,} of {facts['samples']:,} answers {problem}")
-    if missing := facts["wanted"] - facts["samples"]:
+            style = "yellow" if facts[name] > MOST_WITHOUT_PROGRAM * total else None
+            console.print(f"generate: {facts[name]:,} of {total:,} answers {problem}", style=style)
+    if facts["without_program"] > MOST_WITHOUT_PROGRAM * total:
+        for example in facts["examples_without_program"]:
+            console.print(f"  {example['task_id']}: {example['response']!r}", markup=False)
+        console.print(advice(facts["style"]), markup=False)
+    if missing := facts["wanted"] - total:
         console.print(f"generate: {missing:,} samples are missing; run the same command again")
+
+
+def advice(style: str) -> str:
+    """What to try where many answers hold no program."""
+    other = "completion (for a base model)" if style == "chat" else "chat (for an instruct model)"
+    return (
+        "  The score is too low if these hold code. Read them in samples.jsonl; try "
+        f"--extract evalplus with `codedpo eval grade`, or --style {other}."
+    )

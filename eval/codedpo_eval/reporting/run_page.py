@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from codedpo_eval.benchmarks.registry import score_names
-from codedpo_eval.generation.generate import facts_of
+from codedpo_eval.generation.generate import MOST_WITHOUT_PROGRAM, advice, facts_of
 from codedpo_eval.reporting import figures
 from codedpo_eval.reporting.page import Page, percent
 from codedpo_eval.reporting.report import FILE, Report
@@ -87,6 +87,17 @@ def _subset_table(what: str, values: dict[str, dict[str, Any]]) -> Rows:
     return Rows((what.capitalize(), "tasks", "pass@1", *heads), lines)
 
 
+def _answers_without_program(sampled: dict[str, Any]) -> dict[str, str]:
+    """Name -> text: a warning, and examples."""
+    share = sampled["without_program"] / sampled["samples"]
+    examples = {
+        f"no program, {example['task_id']}": repr(example["response"])
+        for example in sampled.get("examples_without_program", [])
+    }
+    advised = advice(sampled["style"]).strip()
+    return {"warning": f"{share:.0%} of the answers hold no program. {advised}"} | examples
+
+
 def facts(report: Report) -> dict[str, str]:
     """Name -> text: what does not fit a table."""
     benchmark, sampled = report["benchmark"], report["generation"]
@@ -112,6 +123,8 @@ def facts(report: Report) -> dict[str, str]:
         )
         if "extractor" in sampled:
             found["answers"] += f", programs extracted by {sampled['extractor']}"
+        if sampled["without_program"] > MOST_WITHOUT_PROGRAM * sampled["samples"]:
+            found |= _answers_without_program(sampled)
     found |= {f"note {n}": text for n, text in enumerate(report["samples"]["notices"], 1)}
     if test := report.get("self_test"):
         found["self-test"] = (
