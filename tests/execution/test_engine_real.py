@@ -5,6 +5,7 @@ import random
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -67,9 +68,15 @@ def test_outcomes_are_those_of_a_new_interpreter(sandbox: Sandbox, name: str) ->
 def test_a_shared_worker_gives_the_outcomes_of_a_worker_per_cell(
     sandbox: Sandbox, name: str
 ) -> None:
+    """Except for cells near the CPU limit, which one of the two may exceed."""
     rng = random.Random(0)
+    compared = 0
     with Sandbox(Limits(share="nothing")) as alone:
         for row in rng.choices(answers(name), k=CELLS // 5):
             row = row | {"solutions": row["solutions"][:3], "tests": row["tests"][:5]}
-            shared = execute_problem(row, sandbox, 100_000)
-            assert shared["outcomes"] == execute_problem(row, alone, 100_000)["outcomes"]
+            both = [execute_problem(row, one, 100_000)["outcomes"] for one in (sandbox, alone)]
+            cells = zip(*(chain.from_iterable(outcomes) for outcomes in both), strict=True)
+            ended = [cell for cell in cells if not {"timeout", "not_run"} & set(cell)]
+            assert not [cell for cell in ended if cell[0] != cell[1]]
+            compared += len(ended)
+    assert compared > CELLS
