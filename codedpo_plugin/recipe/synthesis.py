@@ -35,7 +35,7 @@ class Sampling(Section):
     seed: int | None = None
     """Sent to the server if set; sampling in process is always reproducible."""
     extra_body: dict[str, Any] = {}
-    """Further fields of each request, such as `top_k`."""
+    """Further fields of each request, such as `top_k`; null leaves a field out."""
     choices: int = Field(8, ge=1)
     """Maximum number of samples per HTTP request."""
     max_concurrency: int = Field(64, ge=1)

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from codedpo_plugin.sampling.calls import Call
+from codedpo_plugin.sampling.calls import Call, Form
 from codedpo_plugin.sampling.types import Request
 
 
@@ -33,7 +33,7 @@ class Backlog:
         """Those that are open."""
         return [one.request for one in self._open.values()]
 
-    def next_call(self, most: int, length_field: str) -> Call | None:
+    def next_call(self, most: int, form: Form) -> Call | None:
         """The next call, for at most `most` samples; calls to be sent again come first."""
         while self._again:
             call = self._again.popleft()
@@ -44,7 +44,7 @@ class Backlog:
             count = min(most, one.missing - one.under_way)
             if count > 0:
                 one.under_way += count
-                return Call(one.request, count, length_field)
+                return Call(one.request, count, form)
             self._new.popleft()
         return None
 

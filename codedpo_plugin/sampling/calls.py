@@ -1,16 +1,21 @@
-"""One call of an OpenAI-compatible API: what is sent, and what its answer holds."""
+"""One call of an OpenAI-compatible API, and what is sent for it; see `replies` for the answer."""
 
-import json
 import random
 from dataclasses import dataclass
 from typing import Any
 
 from codedpo_plugin.recipe import Sampling
-from codedpo_plugin.sampling.types import Reply, Request, Sample
+from codedpo_plugin.sampling.types import Request
 
 
-class NotAReply(Exception):
-    """The server answered with something that is not part of the protocol."""
+@dataclass(frozen=True)
+class Form:
+    """How a server wants calls to be written; `server_quirks` learns it."""
+
+    length_field: str = "max_tokens"
+    """What the server calls the maximum length of a sample."""
+    omitted: frozenset[str] = frozenset()
+    """Fields that it does not accept, `prefill` among them."""
 
 
 @dataclass
@@ -20,13 +25,21 @@ class Call:
     request: Request
     count: int
     """Samples wanted."""
-    length_field: str = "max_tokens"
-    """What the server calls the maximum length of a sample."""
+    form: Form = Form()
+    max_tokens: int | None = None
+    """Maximum length where the server's context allows less than the recipe."""
     retries: int = 0
     first_sent: float | None = None
     """Monotonic time, in seconds."""
+    sent: float = 0.0
+    """When it was last sent."""
     reserved: float = 0.0
     """The most that it may cost, set aside from the budget while it is in flight."""
+
+    @property
+    def prefill(self) -> str:
+        """The beginning of the answer that is sent; empty where the server takes none."""
+        return "" if "prefill" in self.form.omitted else self.request.prefill
 
 
 def payload(call: Call, settings: Sampling) -> tuple[str, dict[str, Any]]:
@@ -36,41 +49,26 @@ def payload(call: Call, settings: Sampling) -> tuple[str, dict[str, Any]]:
         "n": call.count,
         "temperature": settings.temperature,
         "top_p": settings.top_p,
-        call.length_field: settings.max_tokens,
+        call.form.length_field: call.max_tokens or settings.max_tokens,
     }
     if settings.stop:
         body["stop"] = settings.stop
     if settings.seed is not None:
         body["seed"] = settings.seed + random.randrange(1 << 30)
-    body |= settings.extra_body
-    prompt = call.request.prompt
+    path, prompt = _prompt(call)
+    body |= settings.extra_body | prompt
+    omitted = call.form.omitted
+    sent = {name: value for name, value in body.items() if value is not None}
+    return path, {name: value for name, value in sent.items() if name not in omitted}
+
+
+def _prompt(call: Call) -> tuple[str, dict[str, Any]]:
+    prompt, prefill = call.request.prompt, call.prefill
     if isinstance(prompt, str):
-        return "/completions", body | {"prompt": prompt}
-    return "/chat/completions", body | {"messages": prompt}
-
-
-def parse_reply(text: str) -> Reply:
-    """The samples and token counts in the body of an answer.
-
-    Raises:
-        ValueError: it is truncated.
-        NotAReply: it is something else, such as an HTML page.
-    """
-    if not text.lstrip().startswith("{"):
-        raise NotAReply(f"it begins with {text[:100]!r}")
-    answer = json.loads(text)
-    try:
-        samples = [
-            Sample(
-                (choice["message"]["content"] if "message" in choice else choice["text"]) or "",
-                choice.get("finish_reason") or "unknown",
-            )
-            for choice in answer["choices"]
-        ]
-        usage = answer.get("usage") or {}
-        tokens = [int(usage.get(f"{kind}_tokens") or 0) for kind in ("prompt", "completion")]
-    except (KeyError, AttributeError, TypeError, ValueError):
-        raise NotAReply(f"it begins with {text[:100]!r}") from None
-    if not samples:
-        raise NotAReply("it has no choices")
-    return Reply(samples, *tokens)
+        return "/completions", {"prompt": prompt + prefill}
+    if not prefill:
+        return "/chat/completions", {"messages": prompt}
+    messages = [*prompt, {"role": "assistant", "content": prefill}]
+    # Names of vLLM and SGLang.
+    fields = {"continue_final_message": True, "add_generation_prompt": False}
+    return "/chat/completions", {"messages": messages, **fields}

@@ -3,14 +3,15 @@
 The event loop has a thread of its own, so that the caller may take its time between two results.
 `_Sampler` follows a call from start to end. Each decision is in a module of its own: which call is
 next (`backlog`), how many are in flight (`concurrency`), what they may cost (`budget`), what is
-sent and received (`calls`), what happens after a failure (`retry_policy`), and how to adapt to the
-server (`server_quirks`).
+sent (`calls`) and received (`replies`), what a failure means (`failures`) and what happens after it
+(`retry_policy`), and how to adapt to the server (`server_quirks`).
 """
 
 import asyncio
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,10 +22,12 @@ from codedpo_plugin.recipe import Sampling
 from codedpo_plugin.sampling.backlog import Backlog
 from codedpo_plugin.sampling.budget import Budget
 from codedpo_plugin.sampling.cache import Cache
-from codedpo_plugin.sampling.calls import Call, parse_reply, payload
+from codedpo_plugin.sampling.calls import Call, payload
 from codedpo_plugin.sampling.concurrency import Slots
+from codedpo_plugin.sampling.failures import Refusal, classify
 from codedpo_plugin.sampling.openai_client import explain_not_found, make_client
-from codedpo_plugin.sampling.retry_policy import Refusal, RetryPolicy, classify
+from codedpo_plugin.sampling.replies import finished, parse_reply
+from codedpo_plugin.sampling.retry_policy import RetryPolicy
 from codedpo_plugin.sampling.server_quirks import ServerQuirks
 from codedpo_plugin.sampling.types import BUDGET_SPENT, Reply, Request, Sample, Usage
 
@@ -117,7 +120,7 @@ class _Sampler:
     def _start_calls(self) -> bool:
         """Start what the limits allow; False when there is nothing left to wait for."""
         while self.slots.free() > 0:
-            call = self.backlog.next_call(self.quirks.choices, self.quirks.length_field)
+            call = self.backlog.next_call(self.quirks.choices, self.quirks.form)
             if call is None:
                 break
             if not self.budget.reserve(call):
@@ -142,7 +145,8 @@ class _Sampler:
         try:
             path, body = payload(call, self.settings)
             # As text: building the client's own types would take most of the time spent here.
-            reply = parse_reply(await self.client.post(path, cast_to=str, body=body))
+            text = await self.client.post(path, cast_to=str, body=body)
+            reply = finished(parse_reply(text), call, self.settings)
         except openai.NotFoundError as error:
             message = await explain_not_found(error, self.client, self.settings)
             self.events.put_nowait(lambda: _raise(InputError(message)))
@@ -154,6 +158,7 @@ class _Sampler:
 
     def _succeeded(self, call: Call, reply: Reply) -> None:
         self._ended(call)
+        reply = self.budget.counted(call, reply)
         self.cache.add(call.request, self.settings, reply, call.retries)
         self.usage.add(reply, reply.cost(self.settings.prices))
         self.retries.answered()
@@ -182,11 +187,16 @@ class _Sampler:
         self._after(delay, lambda: self.backlog.retry(call))
 
     def _refused(self, call: Call, refusal: Refusal) -> None:
-        if self.quirks.refused(call, refusal.reason):
+        if self.quirks.shortened(call, refusal):
+            self.backlog.retry(call)
+            return
+        if self.quirks.refused(call, refusal):
             self.backlog.rebuild(call)
             return
         self.retries.refused(refusal, len(self.backlog))
-        self._close(call.request, refusal.reason)
+        if refusal.reason not in self.usage.refused:
+            self.usage.notices.append(f"a prompt was refused: {refusal.message[:300]}")
+        self._close(call.request, refusal.reason, self.usage.refused)
 
     def _ended(self, call: Call) -> None:
         self.slots.release(call)
@@ -194,13 +204,15 @@ class _Sampler:
 
     # -- how requests end ---------------------------------------------------------------------
 
-    def _close(self, request: Request, why: str | None = None) -> None:
-        """Hand over a request: complete, or given up for a reason."""
+    def _close(
+        self, request: Request, why: str | None = None, counts: Counter[str] | None = None
+    ) -> None:
+        """Hand over a request: complete, or given up for a reason, by default one of `failed`."""
         if not self.backlog.close(request):
             return
         samples = self.cache.samples(request, self.settings)
         if why:
-            self.usage.failed[why] += 1
+            (self.usage.failed if counts is None else counts)[why] += 1
         self.quirks.sampled(samples)
         self.give((request, samples))
 

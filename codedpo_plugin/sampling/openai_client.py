@@ -40,20 +40,38 @@ def api_key(settings: Sampling) -> str:
 
 
 def error_message(error: openai.APIStatusError, settings: Sampling) -> str:
-    """The server's message on one short line, without the key, which some servers repeat."""
-    body = error.body
-    message = body.get("message") if isinstance(body, dict) else None
-    line = " ".join(str(message or error.message).split())
-    return line.replace(api_key(settings), "(key)")[:200] if settings.api_key_env else line[:200]
+    """The server's message on one line, without the key, which some servers repeat."""
+    line = " ".join((_message(error.body) or error.message).split())
+    return line.replace(api_key(settings), "(key)") if settings.api_key_env else line
+
+
+def _message(body: object) -> str:
+    """The text in the body of an error; empty if none is found."""
+    if isinstance(body, str):
+        return body
+    if isinstance(body, list):  # one error for each wrong field, or a list that holds the error
+        return "; ".join(filter(None, map(_message, body)))
+    if not isinstance(body, dict):
+        return ""
+    texts = [_message(body.get(name)) for name in ("message", "msg", "error", "detail")]
+    text = next(filter(None, texts), "")
+    place = body.get("loc")  # of FastAPI: body, field
+    return f"{'.'.join(map(str, place))}: {text}" if isinstance(place, list) and text else text
 
 
 async def explain_not_found(
     error: openai.NotFoundError, client: openai.AsyncOpenAI, settings: Sampling
 ) -> str:
     """What a 404 means: no such model, where the server lists its models, or a wrong address."""
-    where = f"{settings.base_url}: {error_message(error, settings)}"
+    where = f"{settings.base_url}: {error_message(error, settings)[:200]}"
     try:
         names = [model.id async for model in client.models.list()]
     except Exception:
         return f"{where}; check `model` and `base_url` (it usually ends in /v1)"
+    if settings.model in names:
+        path = error.request.url.path
+        return (
+            f"{where}; the server has the model {settings.model!r}, but nothing at {path}: check "
+            "`base_url`, and whether the model takes chat messages or plain text (`style`)"
+        )
     return f"{where}; `model` is {settings.model!r}, the server has {', '.join(names)}"

@@ -1,6 +1,7 @@
 """Progress while sampling: rate, tokens, retries, cost, time left."""
 
 import time
+from collections import Counter
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +18,7 @@ from rich.progress import (
 from codedpo_plugin.sampling.types import Usage
 
 _LINE = 15.0  # seconds between two lines of progress if the output is not a terminal
+_REASONS = 4  # shown of each kind
 
 
 class Watching:
@@ -49,7 +51,7 @@ class Watching:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         self._bar.stop()
-        if self.usage.calls or self.usage.failed:
+        if self.usage.calls or self.usage.failed or self.usage.refused:
             self._console.print(f"{self._label}: {self._line()}", markup=False)
 
     def __call__(self, usage: Usage) -> None:
@@ -77,8 +79,21 @@ class Watching:
         parts.append(f"{usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens")
         if usage.spent:
             parts.append(f"cost {usage.spent:,.2f}")
-        for name, counts in (("retries", usage.retries), ("given up", usage.failed)):
+        for name, counts in (
+            ("retries", usage.retries),
+            ("given up", usage.failed),
+            ("prompts refused", usage.refused),
+            ("incomplete samples", usage.defects),
+        ):
             if counts:
-                reasons = ", ".join(f"{why} {n:,}" for why, n in counts.most_common(3))
-                parts.append(f"{name}: {reasons}")
+                parts.append(f"{name}: {_listed(counts)}")
         return "; ".join(parts)
+
+
+def _listed(counts: Counter[str]) -> str:
+    """The most frequent reasons, and how many have others."""
+    shown = counts.most_common(_REASONS)
+    reasons = [f"{why} {n:,}" for why, n in shown]
+    if others := counts.total() - sum(n for _, n in shown):
+        reasons.append(f"other reasons {others:,}")
+    return ", ".join(reasons)

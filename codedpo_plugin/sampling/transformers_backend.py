@@ -46,7 +46,7 @@ def run(
         if 0 < len(tokens) < room:
             work.append(_Work(request, tokens, have, request.n - have))
         else:
-            usage.failed[f"the prompt is empty or not shorter than {room} tokens"] += 1
+            usage.refused[f"the prompt is empty or not shorter than {room} tokens"] += 1
             yield request, cache.samples(request, settings)
     for batch in _batches(work, settings.batch):
         for one, rows in _generated(batch, model, tokenizer, settings):

@@ -26,12 +26,16 @@ class Request:
     prompt: str | list[Message]
     """A text to continue (the `/v1/completions` endpoint), or chat messages."""
     n: int
+    prefill: str = ""
+    """The beginning of the answer; the samples include it, unless the server cannot be given it."""
 
     def fingerprint(self, settings: Sampling) -> str:
         """A hash of everything that the distribution of samples depends on (not `n`)."""
         names = ("temperature", "top_p", "max_tokens", "stop")
         sent = {name: getattr(settings, name) for name in names}
         parts = [_identity(settings), self.prompt, sent, settings.extra_body]
+        if self.prefill:
+            parts.append({"prefill": self.prefill})
         text = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
@@ -61,6 +65,10 @@ class Reply:
     samples: list[Sample]
     prompt_tokens: int
     completion_tokens: int
+    defects: tuple[str, ...] = ()
+    """What is wrong with some of the samples: why they hold no text, or not all of it."""
+    dropped: int = 0
+    """Choices that are no samples, such as errors."""
 
     def cost(self, prices: Prices) -> float:
         """In the currency of the prices."""
@@ -87,11 +95,15 @@ class Usage:
     spent: float = 0.0
     """Cost over all runs on the same cache."""
     concurrency: int = 0
-    """Current limit on API calls in flight."""
+    """Current limit on samples in flight."""
     retries: Counter[str] = field(default_factory=Counter)
     """what went wrong -> API calls sent again"""
     failed: Counter[str] = field(default_factory=Counter)
-    """why -> requests that were given up, with fewer samples than wanted"""
+    """why -> requests that were given up with fewer samples than wanted; another run may help"""
+    refused: Counter[str] = field(default_factory=Counter)
+    """why -> requests that the server will not accept in another run either"""
+    defects: Counter[str] = field(default_factory=Counter)
+    """what is wrong -> samples received without text, or with less than the model wrote"""
     notices: list[str] = field(default_factory=list)
     """What the user should know about this model or server."""
 
@@ -103,6 +115,9 @@ class Usage:
         self.completion_tokens += reply.completion_tokens
         self.cost += cost
         self.spent += cost
+        self.defects.update(reply.defects)
+        if reply.dropped:
+            self.retries["a choice without an answer"] += reply.dropped
 
 
 def checked(requests: list[Request]) -> list[Request]:

@@ -220,6 +220,7 @@ def _sampling(options: SamplingOptions) -> "Sampling":
             temperature=options.temperature,
             top_p=options.top_p,
             max_tokens=options.max_tokens,
+            extra_body=options.extra_body or {},
         )
     except ValidationError as error:
         first = error.errors()[0]

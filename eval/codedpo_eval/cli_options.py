@@ -8,6 +8,7 @@ import dataclasses
 import enum
 import functools
 import inspect
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -60,6 +61,17 @@ class Format(enum.StrEnum):
     huggingface = "huggingface"
 
 
+def json_object(text: str) -> dict[str, Any]:
+    """The value of an option that takes a JSON object."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise typer.BadParameter("expected a JSON object: {...}")
+    return value
+
+
 Name = Annotated[
     str,
     typer.Argument(
@@ -103,6 +115,14 @@ class SamplingOptions:
         0.95
     )
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 2048
+    extra_body: Annotated[
+        dict[str, Any] | None,
+        typer.Option(
+            parser=json_object,
+            metavar="JSON",
+            help="Further fields of each request, such as '{\"top_k\": 20}'; null leaves one out.",
+        ),
+    ] = None
     style: Annotated[
         Style, typer.Option(help="chat (instruct models) or completion (base models).")
     ] = Style.chat

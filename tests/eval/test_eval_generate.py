@@ -63,6 +63,23 @@ def test_cut_answers_and_answers_without_program_are_counted(
     assert "I do not know." in report
 
 
+def test_a_task_that_the_server_refuses_is_named_and_not_told_to_run_again(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    writer = Writer([(TASKS[0]["prompt"], f"```python\n{TWICE}\n```")])
+    long = TASKS[1]["prompt"]
+    refusal = 400, "This model's maximum context length is 8 tokens."
+    writer.refuse = lambda request: refusal if long in str(request["messages"]) else None
+    with serving(writer):
+        found = asked(own, "--base-url", writer.url, "--extra-body", '{"top_p": null, "top_k": 1}')
+    assert found["refused"] == {"too long for the model": 1}
+    assert "top_p" not in writer.requests[0]
+    assert writer.requests[0]["top_k"] == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "refused 1 tasks, which count as failed: too long for the model" in printed
+    assert "run the same command" not in printed
+
+
 def test_base_models_continue_the_prompt(tmp_path: Path) -> None:
     task = TASKS[1] | {"prompt": "def sign(n):\n"}
     own = write_jsonl(tmp_path / "own.jsonl", [task])
@@ -79,6 +96,8 @@ def test_base_models_continue_the_prompt(tmp_path: Path) -> None:
         (["--n", "2"], "at temperature 0 all samples are the same"),
         (["--style", "instruct"], "--style"),
         (["--backend", "vllm"], "--backend"),
+        (["--extra-body", "[1]"], "expected a JSON object"),
+        (["--extra-body", "{"], "not JSON"),
     ],
 )
 def test_wrong_options_are_named(

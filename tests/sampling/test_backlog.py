@@ -1,7 +1,7 @@
 """Which call is made next, until every request has its samples."""
 
 from codedpo_plugin.sampling.backlog import Backlog
-from codedpo_plugin.sampling.calls import Call
+from codedpo_plugin.sampling.calls import Call, Form
 from codedpo_plugin.sampling.types import Request
 
 FIRST, SECOND = (Request(key, "solutions", "x", 5) for key in ("first", "second"))
@@ -9,7 +9,7 @@ FIRST, SECOND = (Request(key, "solutions", "x", 5) for key in ("first", "second"
 
 def drained(backlog: Backlog, most: int = 3) -> list[Call]:
     calls = []
-    while call := backlog.next_call(most, "max_tokens"):
+    while call := backlog.next_call(most, Form()):
         calls.append(call)
     return calls
 
@@ -36,13 +36,13 @@ def test_samples_that_a_call_did_not_bring_are_asked_for_again() -> None:
 
 def test_retries_come_before_new_calls_unless_their_request_is_closed() -> None:
     backlog = Backlog([(FIRST, 1), (SECOND, 6)])
-    failed = backlog.next_call(3, "max_tokens")
-    other = backlog.next_call(3, "max_tokens")
+    failed = backlog.next_call(3, Form())
+    other = backlog.next_call(3, Form())
     assert failed
     assert other
     backlog.retry(failed)
     backlog.put_back(other)
-    assert backlog.next_call(3, "max_tokens") is other
+    assert backlog.next_call(3, Form()) is other
     assert backlog.close(FIRST)
     assert not backlog.close(FIRST)
     assert names(drained(backlog)) == [("second", 3)]
@@ -52,9 +52,9 @@ def test_retries_come_before_new_calls_unless_their_request_is_closed() -> None:
 
 def test_a_call_in_a_form_that_is_refused_is_made_anew() -> None:
     backlog = Backlog([(FIRST, 4)])
-    call = backlog.next_call(4, "max_tokens")
+    call = backlog.next_call(4, Form())
     assert call
     backlog.rebuild(call)
-    again = backlog.next_call(1, "max_completion_tokens")
+    again = backlog.next_call(1, Form("max_completion_tokens"))
     assert again
-    assert (again.count, again.length_field) == (1, "max_completion_tokens")
+    assert (again.count, again.form.length_field) == (1, "max_completion_tokens")

@@ -152,13 +152,52 @@ def test_calls_adapt_to_parameters_that_a_server_rejects(stub: Stub, tmp_path: P
     assert not usage.failed
 
 
+def test_a_server_that_takes_one_of_two_fields_is_sampled_without_the_other(
+    stub: Stub, tmp_path: Path
+) -> None:
+    def refuse(request: dict[str, Any]) -> tuple[int, str] | None:
+        both = "temperature" in request and "top_p" in request
+        return (400, "`temperature` and `top_p` cannot both be specified.") if both else None
+
+    stub.refuse = refuse
+    found, usage = collect(requests(5), settings(stub), tmp_path / "c")
+    assert {len(texts) for texts in found.values()} == {3}
+    assert "top_p" not in stub.requests[-1]
+    assert stub.requests[-1]["temperature"] == 0.8
+    assert not usage.refused
+    assert len(usage.notices) == 1
+
+
+def test_answers_without_text_are_paid_once_and_counted(stub: Stub, tmp_path: Path) -> None:
+    def reply(request: dict[str, Any], count: int) -> dict[str, Any]:
+        message = {"role": "assistant", "reasoning_content": "so long"}
+        return {"choices": [{"message": message, "finish_reason": "length"}] * count}
+
+    stub.reply = reply  # type: ignore[method-assign]
+    found, usage = collect(requests(4, n=1), settings(stub), tmp_path / "c")
+    assert found == {f"p{k}": [""] for k in range(4)}
+    assert len(stub.requests) == 4
+    assert usage.defects == {"reasoning without an answer, cut at max_tokens": 4}
+    assert not usage.failed
+
+
+def test_a_budget_holds_where_the_server_reports_no_tokens(stub: Stub, tmp_path: Path) -> None:
+    answer = stub.reply
+    stub.reply = lambda *args: answer(*args) | {"usage": None}  # type: ignore[method-assign]
+    prices = Prices(completion=100.0)
+    how = settings(stub, prices=prices, max_tokens=10, choices=1, budget=0.0105)
+    found, usage = collect(requests(20, n=1), how, tmp_path / "c")
+    assert sum(map(len, found.values())) == 10  # each at the highest cost: 10 tokens
+    assert any("does not report tokens" in notice for notice in usage.notices)
+
+
 def test_a_refused_prompt_is_given_up_and_a_refused_recipe_is_an_error(
     stub: Stub, tmp_path: Path
 ) -> None:
     stub.refuse = lambda request: (400, "too long") if "p1" in str(request["messages"]) else None
     found, usage = collect(requests(3), settings(stub), tmp_path / "c")
     assert {key: len(texts) for key, texts in found.items()} == {"p0": 3, "p1": 0, "p2": 3}
-    assert usage.failed == {"400: too long": 1}
+    assert usage.refused == {"400: too long": 1}
     stub.refuse = lambda request: (400, "bad top_p")
     with pytest.raises(InputError, match="refuses each request: 400: bad top_p"):
         collect(requests(5), settings(stub), tmp_path / "d")

@@ -7,7 +7,8 @@ pytest.importorskip("openai", reason="pip install 'codedpo[sample]'")
 from codedpo_plugin.errors import InfrastructureError, InputError
 from codedpo_plugin.recipe import Sampling
 from codedpo_plugin.sampling.calls import Call
-from codedpo_plugin.sampling.retry_policy import Fault, Refusal, RetryPolicy, retry_after
+from codedpo_plugin.sampling.failures import Fault, Refusal
+from codedpo_plugin.sampling.retry_policy import RetryPolicy
 from codedpo_plugin.sampling.types import Request
 
 
@@ -40,17 +41,21 @@ def test_a_server_that_answers_nobody_is_an_error() -> None:
 
 def test_refusals_are_an_error_until_one_call_was_answered() -> None:
     policy = RetryPolicy(Sampling(model="m"))
-    policy.refused(Refusal("400: bad"), open_requests=9)
-    policy.refused(Refusal("400: bad"), open_requests=9)
+    policy.refused(Refusal("400: bad", "400: bad"), open_requests=9)
+    policy.refused(Refusal("400: bad", "400: bad"), open_requests=9)
     with pytest.raises(InputError, match="refuses each request: 400: bad"):
-        policy.refused(Refusal("400: bad"), open_requests=9)
+        policy.refused(Refusal("400: bad", "400: bad"), open_requests=9)
     policy.answered()
-    policy.refused(Refusal("400: bad"), open_requests=9)
+    policy.refused(Refusal("400: bad", "400: bad"), open_requests=9)
 
 
-def test_retry_after_in_all_its_forms() -> None:
-    assert retry_after({"retry-after": "3"}) == 3.0
-    assert retry_after({"retry-after-ms": "250"}) == 0.25
-    assert retry_after({"retry-after": "Mon, 01 Jan 2001 00:00:00 GMT"}) == 0.0
-    assert retry_after({"retry-after": "soon"}) is None
-    assert retry_after({}) is None
+def test_refused_access_ends_the_run_at_once_or_when_it_stays() -> None:
+    denied = Refusal("403: no", "403: no; the key", no_access=True)
+    with pytest.raises(InputError, match="the key"):
+        RetryPolicy(Sampling(model="m")).refused(denied, open_requests=9)
+    policy = RetryPolicy(Sampling(model="m"))
+    policy.answered()
+    for _ in range(7):
+        policy.refused(denied, open_requests=99)
+    with pytest.raises(InputError, match="the key"):
+        policy.refused(denied, open_requests=99)

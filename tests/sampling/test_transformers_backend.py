@@ -94,7 +94,7 @@ def test_a_prompt_that_fills_the_context_costs_no_other(model: Path, tmp_path: P
         for request, texts in sample(requests, how, tmp_path / "c", found.append)
     }
     assert some == {"long": 0, "empty": 0, "good": 1}
-    assert found[-1].failed.total() == 2
+    assert found[-1].refused.total() == 2
 
 
 def test_chat_needs_a_template_and_a_model_has_to_be_there(model: Path, tmp_path: Path) -> None:

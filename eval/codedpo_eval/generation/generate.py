@@ -55,7 +55,7 @@ def generate(
     stops = next(iter(prompts.values()))[1]
     settings = settings.model_copy(update={"stop": [*dict.fromkeys([*settings.stop, *stops])]})
     requests = [Request(task_id, style, prompt, n) for task_id, (prompt, _) in prompts.items()]
-    answers = _answers(requests, settings, out, console)
+    answers, refused = _answers(requests, settings, out, console)
     rows = [
         _row(task, number, prompts[task.task_id][0], answer, style, extract)
         for task in benchmark.tasks
@@ -63,6 +63,8 @@ def generate(
     ]
     samples.write(out / samples.FILE, rows)
     facts = _facts(benchmark, settings, style, n, rows, extractor)
+    if refused:
+        facts["refused"] = refused
     with replacing(out / FILE) as file:
         file.write(json.dumps(facts, indent=1).encode())
     _report(facts, console)
@@ -71,12 +73,13 @@ def generate(
 
 def _answers(
     requests: list[Request], settings: Sampling, out: Path, console: Console
-) -> dict[str, list[Sample]]:
-    """Task id -> its samples."""
+) -> tuple[dict[str, list[Sample]], dict[str, int]]:
+    """Task id -> its samples; and why the server refused tasks -> how many."""
     with Watching(console, "generate") as watch:
-        return {
-            request.key: found for request, found in sample(requests, settings, out / CACHE, watch)
+        found = {
+            request.key: some for request, some in sample(requests, settings, out / CACHE, watch)
         }
+        return found, dict(watch.usage.refused)
 
 
 def facts_of(run: Path) -> dict[str, Any] | None:
@@ -149,7 +152,14 @@ def _report(facts: dict[str, Any], console: Console) -> None:
         for example in facts["examples_without_program"]:
             console.print(f"  {example['task_id']}: {example['response']!r}", markup=False)
         console.print(advice(facts["style"]), markup=False)
-    if missing := facts["wanted"] - total:
+    refused = facts.get("refused", {})
+    for why, tasks in refused.items():
+        console.print(
+            f"generate: the server refused {tasks:,} tasks, which count as failed: {why}",
+            markup=False,
+        )
+    missing = facts["wanted"] - total - sum(refused.values()) * facts["n"]
+    if missing > 0:
         console.print(f"generate: {missing:,} samples are missing; run the same command again")
 
 
