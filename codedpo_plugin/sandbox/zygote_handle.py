@@ -76,10 +76,28 @@ class Zygote:
         """
         self.scratch = scratch.Scratch()
         self.cgroup = Cgroup(settings["memory_bytes"])
+        self._rest = b""  # received, but not read yet
+        self._process = self._start(settings, interpreter, seed)
+        self.pid = self._process.pid
+        self.cgroup.add(self.pid)
+        if pin_to is not None:
+            os.sched_setaffinity(self.pid, {pin_to})
+        try:
+            (frame,) = self.read(start_seconds)
+        except Died as died:
+            self.close()
+            raise InfrastructureError(f"the sandbox does not start ({died}): {_PROGRAM}") from None
+        hello = json.loads(frame[-1])
+        self.layers: dict[str, str] = hello["layers"] | {"cgroup": self.cgroup.state}
+        self.native: bool = hello["native"]
+
+    def _start(
+        self, settings: dict[str, Any], interpreter: Interpreter, seed: int
+    ) -> "subprocess.Popen[bytes]":
+        """Open the pipes, and start the process with its ends of them."""
         request_end, self._requests = os.pipe()
         self._replies, reply_end = os.pipe()
         self._pipes = [self._requests, self._replies]
-        self._rest = b""  # received, but not read yet
         settings = settings | {
             "requests": request_end,
             "replies": reply_end,
@@ -95,7 +113,7 @@ class Zygote:
             "PYTHONHASHSEED": str(seed),
             **dict(interpreter.environment),
         }
-        self._process = subprocess.Popen(
+        process = subprocess.Popen(
             [interpreter.python, "-s", "-S", "-P", "-B", _PROGRAM, json.dumps(settings)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -105,20 +123,9 @@ class Zygote:
             env=environment,
             start_new_session=True,
         )
-        self.pid = self._process.pid
         os.close(request_end)
         os.close(reply_end)
-        self.cgroup.add(self.pid)
-        if pin_to is not None:
-            os.sched_setaffinity(self.pid, {pin_to})
-        try:
-            (frame,) = self.read(start_seconds)
-        except Died as died:
-            self.close()
-            raise InfrastructureError(f"the sandbox does not start ({died}): {_PROGRAM}") from None
-        hello = json.loads(frame[-1])
-        self.layers: dict[str, str] = hello["layers"] | {"cgroup": self.cgroup.state}
-        self.native: bool = hello["native"]
+        return process
 
     def kill(self) -> bool:
         """End it and its descendants; whether it had ended because a fork server crashed, which
