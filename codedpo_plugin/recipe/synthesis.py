@@ -117,6 +117,10 @@ class Solutions(Section):
     """Samples per problem."""
     template: str | None = None
     """Prompt template: a name in the package, or a path; the default depends on `style`."""
+    prefill: str | None = None
+    r"""The beginning of each answer, given to the model: "```python\nassert {entry_point}(", say.
+    For vLLM, SGLang, `backend: transformers` and `style: completion`; a server that refuses it is
+    noticed, and asked without."""
     sampling: Sampling | None = None
     """The model, if not the recipe's."""
 

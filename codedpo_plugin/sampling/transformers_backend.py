@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Sampling
 from codedpo_plugin.sampling.cache import Cache
+from codedpo_plugin.sampling.replies import prefilled
 from codedpo_plugin.sampling.types import Reply, Request, Sample, Usage
 
 
@@ -78,13 +79,18 @@ def _room(model: Any, settings: Sampling) -> int:
 
 def _tokens(request: Request, tokenizer: Any) -> list[int]:
     if isinstance(request.prompt, str):
-        return list(tokenizer(request.prompt)["input_ids"])
+        return list(tokenizer(request.prompt + request.prefill)["input_ids"])
     if not tokenizer.chat_template:
         raise InputError(
             f"{tokenizer.name_or_path}: its tokenizer has no chat template; use plain text "
             "(`style: completion`) or the instruct model"
         )
-    text = tokenizer.apply_chat_template(request.prompt, add_generation_prompt=True, tokenize=False)
+    messages, prefill = request.prompt, bool(request.prefill)
+    if prefill:
+        messages = [*messages, {"role": "assistant", "content": request.prefill}]
+    text = tokenizer.apply_chat_template(
+        messages, add_generation_prompt=not prefill, continue_final_message=prefill, tokenize=False
+    )
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
@@ -189,6 +195,7 @@ def _reply(
         text = tokenizer.decode(row[:length], skip_special_tokens=True)
         cuts = [text.index(stop) for stop in settings.stop if stop in text]
         ended = bool(cuts) or length < len(row)
-        samples.append(Sample(text[: min(cuts, default=None)], "stop" if ended else "length"))
+        text = prefilled(one.request.prefill, text[: min(cuts, default=None)])
+        samples.append(Sample(text, "stop" if ended else "length"))
         completion += length
     return Reply(samples, len(one.tokens), completion)

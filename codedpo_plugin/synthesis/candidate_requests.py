@@ -47,7 +47,9 @@ class CandidateRequests:
             chat = self.recipe.generate.style == "chat"
             prompt: Any = [{"role": "user", "content": text}] if chat else text
             n = max(_spec(role, self.recipe).n, more.get(role, 0))
-            found[role] = Request(row["task_id"], role, prompt, n)
+            prefill = _spec(role, self.recipe).prefill or ""
+            prefill = prefill.replace("{entry_point}", row["entry_point"])
+            found[role] = Request(row["task_id"], role, prompt, n, prefill)
         return found
 
     def text(self, row: Row, role: str) -> str:

@@ -14,6 +14,7 @@ from rich.console import Console
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.executors.local import Pool
 from codedpo_plugin.recipe import Recipe, Sampling
+from codedpo_plugin.recipe.keys import key_settings
 from codedpo_plugin.run_folder import manifests
 from codedpo_plugin.run_folder.shards import Row, key_of
 from codedpo_plugin.sampling import BUDGET_SPENT, CACHE, Cache, Request, sample
@@ -65,7 +66,7 @@ def run(recipe: Recipe, console: Console) -> None:
 
 def _key(requests: CandidateRequests, wanted: list[dict[str, Request]]) -> str:
     recipe = requests.recipe
-    settings = recipe.model_dump(mode="json", include=set(GENERATE.sections))
+    settings = key_settings(recipe, GENERATE.sections)
     settings["generate"].pop("more")
     counts = [[request.n for request in roles.values()] for roles in wanted]
     source = manifests.stage_key(recipe.output, PROBLEMS)

@@ -15,6 +15,7 @@ import pyarrow as pa
 from codedpo_plugin.parsing.extraction import code_of
 from codedpo_plugin.parsing.snippets import calls_of, snippets_of
 from codedpo_plugin.recipe import Recipe
+from codedpo_plugin.recipe.keys import key_settings
 from codedpo_plugin.run_folder import manifests
 from codedpo_plugin.run_folder.shards import (
     Row,
@@ -145,7 +146,7 @@ def _path(recipe: Recipe, index: int) -> Path:
 
 
 def _key(requests: CandidateRequests, problems: list[tuple[Row, Samples]]) -> str:
-    settings = requests.recipe.model_dump(mode="json", include={"generate", "decontaminate"})
+    settings = key_settings(requests.recipe, ("generate", "decontaminate"))
     settings["generate"].pop("more")
     texts = [
         [row, {role: [one.text for one in some] for role, some in samples.items()}]

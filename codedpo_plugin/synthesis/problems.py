@@ -23,6 +23,7 @@ from codedpo_plugin.errors import InputError
 from codedpo_plugin.parsing.code_blocks import without_thought
 from codedpo_plugin.parsing.syntax import parsed
 from codedpo_plugin.recipe import Recipe, Sampling
+from codedpo_plugin.recipe.keys import key_settings
 from codedpo_plugin.run_folder import manifests
 from codedpo_plugin.run_folder.candidates import read_file
 from codedpo_plugin.run_folder.shards import Row, key_of
@@ -80,7 +81,7 @@ def run(recipe: Recipe, console: Console) -> None:
 
 
 def _key(recipe: Recipe) -> str:
-    settings = recipe.model_dump(mode="json", include=set(PROBLEMS.sections))
+    settings = key_settings(recipe, PROBLEMS.sections)
     texts = recipe.decontaminate.model_dump(include={"benchmarks", "ngram"})
     if recipe.problems.file:
         try:

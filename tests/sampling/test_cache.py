@@ -7,7 +7,8 @@ import pytest
 pytest.importorskip("openai", reason="pip install 'codedpo[sample]'")
 
 from codedpo_plugin.errors import InputError
-from codedpo_plugin.sampling import Cache
+from codedpo_plugin.recipe import Sampling
+from codedpo_plugin.sampling import Cache, Request
 from helpers.sampling import collect, requests, settings
 from helpers.stub_server import Stub
 
@@ -29,6 +30,13 @@ def test_another_temperature_is_another_request(stub: Stub, tmp_path: Path) -> N
     collect(requests(1), settings(stub), tmp_path / "c")
     collect(requests(1), settings(stub, temperature=0.0), tmp_path / "c")
     assert [request["temperature"] for request in stub.requests] == [0.8, 0.0]
+
+
+def test_a_prefill_makes_another_request_and_keys_without_one_stay() -> None:
+    how = Sampling(model="m")
+    plain = Request("a", "tests", "x", 1)
+    assert plain.fingerprint(how) == "ddd4411dfe345eafa698"  # of caches that exist
+    assert Request("a", "tests", "x", 1, prefill="y").fingerprint(how) != plain.fingerprint(how)
 
 
 def test_two_writers_and_a_damaged_cache_are_errors(stub: Stub, tmp_path: Path) -> None:

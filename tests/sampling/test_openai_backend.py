@@ -168,6 +168,30 @@ def test_a_server_that_takes_one_of_two_fields_is_sampled_without_the_other(
     assert len(usage.notices) == 1
 
 
+def test_samples_begin_with_the_prefill_unless_the_server_refuses_it(
+    stub: Stub, tmp_path: Path
+) -> None:
+    chat = [{"role": "user", "content": "p"}]
+    asked = [Request(f"p{k}", "tests", chat, 2, prefill="assert f(") for k in range(3)]
+    stub.reply = lambda request, count: {  # type: ignore[method-assign]
+        "choices": [{"message": {"content": f"{n}) == 2"}} for n in range(count)]
+    }
+    found, usage = collect(asked, settings(stub), tmp_path / "c")
+    assert {text[:10] for texts in found.values() for text in texts} == {"assert f(0", "assert f(1"}
+    assert stub.requests[0]["messages"][-1] == {"role": "assistant", "content": "assert f("}
+    assert usage.notices == []
+
+    stub.refuse = lambda request: (
+        (400, "Unrecognized request argument supplied: continue_final_message")
+        if "continue_final_message" in request
+        else None
+    )
+    found, usage = collect(asked, settings(stub), tmp_path / "d")
+    assert {text for texts in found.values() for text in texts} == {"0) == 2", "1) == 2"}
+    assert stub.requests[-1]["messages"] == chat
+    assert len(usage.notices) == 1
+
+
 def test_answers_without_text_are_paid_once_and_counted(stub: Stub, tmp_path: Path) -> None:
     def reply(request: dict[str, Any], count: int) -> dict[str, Any]:
         message = {"role": "assistant", "reasoning_content": "so long"}

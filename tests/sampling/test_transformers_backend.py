@@ -1,5 +1,6 @@
 """Sampling in process with a tiny random model: batching changes nothing, and runs repeat."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ pytest.importorskip("transformers", reason="pip install 'codedpo[train]'")
 from codedpo_plugin.errors import InputError
 from codedpo_plugin.recipe import Sampling
 from codedpo_plugin.sampling import Request, Sample, Usage, sample
-from helpers.trained_model import make_tokenizer
+from helpers.trained_model import TEMPLATE, make_tokenizer
 
 PROMPTS = ["def add(a, b):", "x", "assert f(1) == 2\nassert f(2) == 3", "return"]
 
@@ -116,3 +117,25 @@ def test_a_model_retrained_in_its_folder_is_another_model(model: Path, tmp_path:
     before = Request("a", "x", "x", 1).fingerprint(how)
     (model / "config.json").touch()
     assert Request("a", "x", "x", 1).fingerprint(how) != before
+
+
+def test_a_prefill_is_continued(model: Path, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    how = Sampling(backend="transformers", model=str(model), max_tokens=12, temperature=0.0)
+
+    def first(request: Request, how: Sampling = how) -> str:
+        ((_, (one,)),) = sample([request], how, tmp_path / "c")
+        return one.text
+
+    whole = first(Request("a", "x", "def add(a, b):", 1))
+    assert first(Request("b", "x", "def add", 1, prefill="(a, b):")) == "(a, b):" + whole
+    with_template = tmp_path / "chat"
+    shutil.copytree(model, with_template)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer.chat_template = TEMPLATE
+    tokenizer.save_pretrained(with_template)
+    chat = how.model_copy(update={"model": str(with_template)})
+    request = Request("a", "x", [{"role": "user", "content": "x"}], 1, prefill="return")
+    text = "<|user|>x<|end|><|assistant|>return"
+    assert first(request, chat) == "return" + first(Request("t", "x", text, 1), chat)
