@@ -108,10 +108,14 @@ class Pool:
             batch.running[self._submit(work, shard)] = shard, False
 
     def _submit(self, work: Work, shard: Shard) -> "Future[None]":
-        if self._executor is None:
-            self._executor = ProcessPoolExecutor(
-                self.workers, self._context, initializer=_start_worker, initargs=(self._ticks,)
-            )
+        if self._executor is not None:
+            try:
+                return self._executor.submit(_work, work, shard)
+            except BrokenProcessPool:
+                pass  # a worker has died since the last look; the shards that ran will say so
+        self._executor = ProcessPoolExecutor(
+            self.workers, self._context, initializer=_start_worker, initargs=(self._ticks,)
+        )
         return self._executor.submit(_work, work, shard)
 
 

@@ -1,5 +1,6 @@
 """The pool of worker processes: a killed worker loses nothing, and work that always fails is stopped."""
 
+import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -26,6 +27,17 @@ def test_a_shard_that_kills_every_worker_is_reported_and_the_others_are_kept(
     with Pool(1, QUIET) as pool, pytest.raises(InfrastructureError, match="1 of 3 shards failed"):
         pool.run(_KillAlways(tmp_path), range(3), "test", 0, 3)
     assert sorted(path.name for path in tmp_path.glob("done-*")) == ["done-0", "done-2"]
+
+
+def test_workers_that_are_killed_between_two_shards_are_replaced(tmp_path: Path) -> None:
+    with Pool(2, QUIET) as pool:
+        for attempt in range(10):
+            for worker in multiprocessing.active_children():
+                worker.kill()
+                worker.join()
+            (tmp_path / "killed").touch()
+            pool.run(_KillOnce(tmp_path), [2 * attempt, 2 * attempt + 1], "test", 0, 2)
+    assert len(list(tmp_path.glob("done-*"))) == 20
 
 
 class _KillOnce:
