@@ -12,6 +12,13 @@ from codedpo_plugin.sampling import Request
 from codedpo_plugin.synthesis import prompts
 
 ROLES = ("solutions", "tests")
+DEFAULT_TEMPLATES = {
+    "chat": {"solutions": "solution-v1", "tests": "test-v2", "inputs": "inputs-v2"},
+    "completion": {
+        "solutions": "solution-base-v1", "tests": "test-base-v1", "inputs": "inputs-base-v1"
+    },
+}  # fmt: skip
+"""By style and by what is wanted. docs/sampling.md says how they were chosen."""
 
 
 class CandidateRequests:
@@ -98,8 +105,8 @@ def _model(role: str, recipe: Recipe) -> Sampling:
 
 
 def _template(role: str, recipe: Recipe) -> prompts.Template:
-    base = "-base" if recipe.generate.style == "completion" else ""
-    kind = "solution" if role == "solutions" else "test"
+    kind = role
     if role == "tests" and recipe.generate.tests.outputs == "vote":
         kind = "inputs"
-    return prompts.load(_spec(role, recipe).template or f"{kind}{base}-v1", "prompt")
+    default = DEFAULT_TEMPLATES[recipe.generate.style][kind]
+    return prompts.load(_spec(role, recipe).template or default, "prompt")

@@ -5,6 +5,7 @@ from pathlib import Path
 from codedpo_plugin.run_folder.shards import Row
 from codedpo_plugin.sampling import Sample
 from codedpo_plugin.synthesis import prompts
+from codedpo_plugin.synthesis.candidate_requests import DEFAULT_TEMPLATES
 from codedpo_plugin.synthesis.problems import parse_problem
 from helpers.exercises import EXERCISES, fenced
 from helpers.trained_model import train
@@ -13,8 +14,8 @@ from helpers.trained_model import train
 def lessons(seeds: list[Row]) -> list[tuple[str, str]]:
     """(prompt, completion) for every step from these seeds, with one exercise per seed."""
     concepts, problem, solution, test, inputs = (
-        prompts.load(f"{name}-v1", "code", "concepts", "prompt")
-        for name in ("concepts", "problem", "solution", "test", "inputs")
+        prompts.load(name, "code", "concepts", "prompt")
+        for name in ("concepts-v1", "problem-v1", *DEFAULT_TEMPLATES["chat"].values())
     )
     pairs = []
     for seed, exercise in zip(seeds, EXERCISES, strict=True):

@@ -107,7 +107,7 @@ def test_more_samples_for_some_problems_keep_those_that_were_paid_for(
 
 
 def test_expected_values_by_vote(tmp_path: Path, own: Path) -> None:
-    solve, inputs = (prompts.load(f"{name}-v1", "prompt") for name in ("solution", "inputs"))
+    solve, inputs = (prompts.load(name, "prompt") for name in ("solution-v1", "inputs-v2"))
     pairs = []
     for exercise in EXERCISES[:2]:
         name = exercise.signature[4:].partition("(")[0]
