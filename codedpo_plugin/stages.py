@@ -69,6 +69,7 @@ GENERATE = Stage(
     file="candidates.jsonl",
     reads=(PROBLEMS,),
     sections=("generate", "decontaminate", "sampling", "shard_size"),
+    version=2,
 )
 SYNTHESIS = {stage.name: stage for stage in (SEEDS, PROBLEMS, GENERATE)}
 """Stages that make candidates, each in one piece: `run(recipe, console)`."""

@@ -217,8 +217,10 @@ class CandidateMaker:
         found: dict[str, None] = {}
         for one in samples:
             text = opening + one.text
-            tests = calls_of(text, name) if vote else snippets_of(text, name)
+            left_out = Counter[str]()
+            tests = calls_of(text, name) if vote else snippets_of(text, name, left_out)
             counts["kept" if tests else "no test"] += 1
+            counts.update({f"test left out: {why}": n for why, n in left_out.items()})
             found.update(dict.fromkeys(tests))
         return tests_by_vote(programs, list(found), self.sandbox) if vote else list(found)
 
