@@ -57,6 +57,8 @@ def synthesis(stages: Summary) -> Rows:
         rows += [(f"  dropped: {why}", f"{n:,}") for why, n in made["dropped"].items()]
         for role, counts in made.get("samples", {}).items():
             rows += [(f"  {role}: {what}", f"{n:,}") for what, n in counts.items()]
+        for role, texts in made.get("unused_answers", {}).items():
+            rows += [(f"  {role}: not usable, for example {text[:200]!r}", "") for text in texts]
     usage = stages.get(GENERATE.folder, {}).get("usage", [])
     for name in ("requests", "retries", "samples", "prompt_tokens", "completion_tokens", "cost"):
         total = sum(one[name] for one in usage)

@@ -28,6 +28,9 @@ from codedpo_plugin.synthesis.make_candidates import (
     unfinished_shards,
 )
 
+MOST_UNUSED = 0.05
+"""Share of answers without a program, or a test, above which a warning is printed."""
+_SHOWN = 400  # characters of an answer
 SHARED_BUDGET_BATCH = 64
 """Problems that two models work on in turn, where they share a budget."""
 
@@ -57,11 +60,30 @@ def run(recipe: Recipe, console: Console) -> None:
     kept = tally.keep(read_candidates(recipe, shards, tally))
     manifests.write(recipe.output, GENERATE, kept, tally, key, complete=complete)
     manifests.print_tally(console, "candidates", tally)
+    _warn_of_unused(tally, console)
     if not tally.kept:
         raise InputError(
             f"{recipe.output / GENERATE.folder}: no problem has both solutions and tests; see "
             "manifest.json there, and what the model writes"
         )
+
+
+def _warn_of_unused(tally: manifests.Tally, console: Console) -> None:
+    """Print how many answers hold no program, or no test, where they are many, with examples."""
+    for role, unused in (("solutions", "no program"), ("tests", "no test")):
+        counts = tally.notes["samples"][role]
+        answers = sum(n for what, n in counts.items() if not what.startswith("test left out"))
+        if counts[unused] <= MOST_UNUSED * answers:
+            continue
+        console.print(
+            f"candidates: {counts[unused]:,} of {answers:,} answers for {role} hold {unused}; "
+            f"try another template or a prefill (generate.{role}.template, "
+            f"generate.{role}.prefill). For example:",
+            style="yellow",
+            markup=False,
+        )
+        for text in tally.notes["unused_answers"][role]:
+            console.print(f"  {text[:_SHOWN]!r}", markup=False)
 
 
 def _key(requests: CandidateRequests, wanted: list[dict[str, Request]]) -> str:

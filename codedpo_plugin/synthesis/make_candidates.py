@@ -39,8 +39,12 @@ SCHEMA = pa.schema(
         ("dropped", pa.string()),  # why it is none
         ("overlap", pa.string()),  # JSON: the benchmark problem that it solves
         ("samples", pa.string()),  # JSON: role -> what became of its samples -> how many
+        ("unused", pa.string()),  # JSON: role -> an answer without a program, or a test
     ]
 )
+
+EXAMPLES = 2
+"""Answers without a program, or a test, that are kept to be shown."""
 
 Samples = dict[str, list[Sample]]
 """Role -> samples of one problem."""
@@ -132,10 +136,13 @@ def read_candidates(recipe: Recipe, shards: int, tally: manifests.Tally) -> Iter
     """
     overlaps = tally.notes.setdefault("contaminated", [])
     counts = tally.notes.setdefault("samples", {role: Counter() for role in ROLES})
+    examples = tally.notes.setdefault("unused_answers", {role: [] for role in ROLES})
     for index in range(shards):
         for row in read_shard(_path(recipe, index)):
             for role, some in json.loads(row["samples"]).items():
                 counts[role].update(some)
+            for role, texts in json.loads(row["unused"]).items():
+                examples[role] += texts[: EXAMPLES - len(examples[role])]
             if row["overlap"]:
                 overlaps.append(json.loads(row["overlap"]))
             yield row["dropped"] or json.loads(row["candidate"])
@@ -166,9 +173,10 @@ class CandidateMaker:
     def candidate(self, row: Row, samples: Samples) -> Row:
         """One row in the columns of `SCHEMA`."""
         name, counts = row["entry_point"], {role: Counter[str]() for role in ROLES}
-        solutions = self._solutions(row, samples["solutions"], counts["solutions"])
+        unused: dict[str, list[str]] = {role: [] for role in ROLES}
+        solutions = self._solutions(row, samples["solutions"], counts["solutions"], unused)
         programs = [program for program, _ in solutions]
-        tests = self._tests(row, samples["tests"], programs, counts["tests"])
+        tests = self._tests(row, samples["tests"], programs, counts["tests"], unused)
         overlap = self.known and self.known.solved(
             programs, tests, name, self.sandbox, self.recipe.decontaminate.solutions
         )
@@ -189,10 +197,15 @@ class CandidateMaker:
             "dropped": dropped,
             "overlap": json.dumps({"task_id": row["task_id"], **overlap}) if overlap else None,
             "samples": json.dumps(counts),
+            "unused": json.dumps({role: texts[:1] for role, texts in unused.items()}),
         }
 
     def _solutions(
-        self, row: Row, samples: list[Sample], counts: Counter[str]
+        self,
+        row: Row,
+        samples: list[Sample],
+        counts: Counter[str],
+        unused: dict[str, list[str]],
     ) -> list[tuple[str, str]]:
         """(program, response) of the samples that hold a whole program."""
         opening = self._opening(row, "solutions")
@@ -203,13 +216,19 @@ class CandidateMaker:
                 counts["cut at max_tokens"] += 1
             elif program is None:
                 counts["no program"] += 1
+                unused["solutions"].append(one.text)
             else:
                 counts["kept"] += 1
                 found.append((program, one.text))
         return found
 
     def _tests(
-        self, row: Row, samples: list[Sample], programs: list[str], counts: Counter[str]
+        self,
+        row: Row,
+        samples: list[Sample],
+        programs: list[str],
+        counts: Counter[str],
+        unused: dict[str, list[str]],
     ) -> list[str]:
         """Each test once, in the order in which they were written."""
         opening, name = self._opening(row, "tests"), row["entry_point"]
@@ -220,6 +239,8 @@ class CandidateMaker:
             left_out = Counter[str]()
             tests = calls_of(text, name) if vote else snippets_of(text, name, left_out)
             counts["kept" if tests else "no test"] += 1
+            if not tests:
+                unused["tests"].append(one.text)
             counts.update({f"test left out: {why}": n for why, n in left_out.items()})
             found.update(dict.fromkeys(tests))
         return tests_by_vote(programs, list(found), self.sandbox) if vote else list(found)

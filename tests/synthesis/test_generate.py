@@ -1,5 +1,6 @@
 """From source code to candidates, and to the dataset, with a server that knows the exercises."""
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -161,7 +162,11 @@ def test_contaminated_and_empty_problems_are_dropped_and_listed(
     recipe = recipe_on(
         tmp_path, server, f"decontaminate.benchmarks={known}", seeds=None, problems=str(own)
     )
-    rows = generated(recipe)
+    out = io.StringIO()
+    pipeline.synthesize(["problems", "generate"], recipe, (1, 1), Console(file=out, width=500))
+    assert "6 of 42 answers for solutions hold no program" in out.getvalue()
+    assert "'I do not know.'" in out.getvalue()
+    rows = {row["task_id"] for row in manifests.read(recipe.output, GENERATE)}
     made = manifests.load(recipe.output, GENERATE)
     assert made
     assert "mirrored" not in rows
@@ -170,7 +175,9 @@ def test_contaminated_and_empty_problems_are_dropped_and_listed(
     assert (pair["task_id"], pair["benchmark"], pair["problem"]) == ("mirrored", "mine", "P/1")
     assert made["samples"]["solutions"] == {"kept": 36, "no program": 6}
     pipeline.build(recipe, (1, 1), QUIET)
-    assert "P/1" in (recipe.output / "report.html").read_text()
+    report = (recipe.output / "report.html").read_text()
+    assert "P/1" in report
+    assert "I do not know." in report
     assert (
         "Decontaminated against mine.jsonl: 1 problems dropped"
         in (recipe.output / "dataset" / "README.md").read_text()
