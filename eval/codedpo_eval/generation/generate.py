@@ -37,7 +37,6 @@ def generate(
     Answers are stored in `OUT/samples.sqlite` when they come, so a run that was stopped resumes.
 
     Args:
-        settings: of the sampling client.
         style: `completion` (base models continue the prompt up to the harness's stop strings), or
             `chat` (the harness's instruction).
         n: samples of each task.
@@ -52,8 +51,8 @@ def generate(
     extract = extraction.extractor(extractor, benchmark)
     kind = kind_module(benchmark.kind)
     prompts = {task.task_id: kind.prompt_and_stops(task, style) for task in benchmark.tasks}
-    stops = next(iter(prompts.values()))[1]
-    settings = settings.model_copy(update={"stop": [*dict.fromkeys([*settings.stop, *stops])]})
+    stops = [*settings.stop, *next(iter(prompts.values()))[1]]
+    settings = settings.model_copy(update={"stop": [*dict.fromkeys(stops)]})
     requests = [Request(task_id, style, prompt, n) for task_id, (prompt, _) in prompts.items()]
     answers, refused = _answers(requests, settings, out, console)
     rows = [
