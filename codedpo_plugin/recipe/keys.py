@@ -7,6 +7,8 @@ from codedpo_plugin.recipe.build import Recipe
 
 _UNSET = {"prefill": None}
 """Keys that older recipes did not have, and the value that means the same as none."""
+_DEFAULTS = {"max_concurrency": (256, 64)}
+"""Defaults that were raised without effect on the output, now and before."""
 
 
 def key_settings(recipe: Recipe, sections: Iterable[str]) -> dict[str, Any]:
@@ -22,8 +24,10 @@ def key_settings(recipe: Recipe, sections: Iterable[str]) -> dict[str, Any]:
 def _as_before(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
-    return {
-        name: _as_before(one)
-        for name, one in value.items()
-        if name not in _UNSET or one != _UNSET[name]
-    }
+    found = {}
+    for name, one in value.items():
+        if name in _UNSET and one == _UNSET[name]:
+            continue
+        now, before = _DEFAULTS.get(name, (None, None))
+        found[name] = before if now and one == now else _as_before(one)
+    return found

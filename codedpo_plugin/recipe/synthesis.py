@@ -37,9 +37,12 @@ class Sampling(Section):
     extra_body: dict[str, Any] = {}
     """Further fields of each request, such as `top_k`; null leaves a field out."""
     choices: int = Field(8, ge=1)
-    """Maximum number of samples per HTTP request."""
-    max_concurrency: int = Field(64, ge=1)
-    """Maximum number of concurrent requests; fewer if more do not increase the throughput."""
+    """Maximum number of samples per HTTP request, where a prompt is charged for each request (there
+    is `prices.prompt` or `api_key_env`). Other servers get single ones: a request is answered when
+    its slowest sample is complete."""
+    max_concurrency: int = Field(256, ge=1)
+    """Maximum number of samples in flight, however many there are per request; fewer if more do not
+    increase the throughput."""
     timeout: float = Field(600.0, gt=0)
     """Seconds per request."""
     retries: int = Field(6, ge=0)

@@ -23,7 +23,7 @@ from codedpo_plugin.sampling.backlog import Backlog
 from codedpo_plugin.sampling.budget import Budget
 from codedpo_plugin.sampling.cache import Cache
 from codedpo_plugin.sampling.calls import Call, payload
-from codedpo_plugin.sampling.concurrency import Slots
+from codedpo_plugin.sampling.concurrency import Slots, slots_of
 from codedpo_plugin.sampling.failures import Refusal, classify
 from codedpo_plugin.sampling.openai_client import explain_not_found, make_client
 from codedpo_plugin.sampling.replies import finished, parse_reply
@@ -120,10 +120,11 @@ class _Sampler:
     def _start_calls(self) -> bool:
         """Start what the limits allow; False when there is nothing left to wait for."""
         while self.slots.free() > 0:
-            call = self.backlog.next_call(self.quirks.choices, self.quirks.form)
+            most = min(self.quirks.choices, self.slots.limiter.limit)
+            call = self.backlog.next_call(most, self.quirks.form)
             if call is None:
                 break
-            if not self.budget.reserve(call):
+            if not self.slots.fits(call) or not self.budget.reserve(call):
                 self.backlog.put_back(call)
                 break
             self._start(call)
@@ -134,7 +135,8 @@ class _Sampler:
         return False
 
     def _start(self, call: Call) -> None:
-        call.first_sent = call.first_sent or time.monotonic()
+        call.sent = time.monotonic()
+        call.first_sent = call.first_sent or call.sent
         self.slots.take(call)
         task = asyncio.create_task(self._send(call))
         self.tasks.add(task)  # the loop itself keeps no reference
@@ -162,7 +164,8 @@ class _Sampler:
         self.cache.add(call.request, self.settings, reply, call.retries)
         self.usage.add(reply, reply.cost(self.settings.prices))
         self.retries.answered()
-        self.slots.limiter.succeeded(reply.completion_tokens or len(reply.samples))
+        seconds = time.monotonic() - call.sent
+        self.slots.limiter.succeeded(call.count, seconds, *reply.tokens_written())
         self.quirks.replied(call.count, len(reply.samples))
         if self.backlog.received(call, len(reply.samples)):
             self._close(call.request)
@@ -174,7 +177,7 @@ class _Sampler:
             self._refused(call, problem)
             return
         if problem.overload:
-            self.slots.limiter.overloaded()
+            self.slots.limiter.overloaded(slots_of(call))
         self.usage.retries[problem.reason] += 1
         delay = self.retries.delay(call, problem)
         if delay is None:

@@ -75,7 +75,7 @@ class Watching:
         parts = [f"{usage.samples:,} samples ({rate:,.1f}/s)"]
         if usage.cached:
             parts.append(f"{usage.cached:,} cached")
-        parts.append(f"{usage.calls:,} requests, {usage.concurrency} at a time")
+        parts.append(f"{usage.calls:,} requests, {usage.concurrency} samples at a time")
         parts.append(f"{usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens")
         if usage.spent:
             parts.append(f"cost {usage.spent:,.2f}")

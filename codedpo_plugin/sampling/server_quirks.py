@@ -42,8 +42,8 @@ class ServerQuirks:
 
     def __init__(self, settings: Sampling, notices: list[str]) -> None:
         self._settings, self._notices = settings, notices
-        self.choices = settings.choices
-        """Most samples per call that the server delivers."""
+        self.choices = settings.choices if _charges_prompts(settings) else 1
+        """Samples per call, at most."""
         self.form = Form()
         """How calls are written."""
         self._single = 0
@@ -141,6 +141,12 @@ class ServerQuirks:
             return "samples cannot be repeated"
         value = getattr(self._settings, name)
         return f"the server's own value is used, not {value:g}"
+
+
+def _charges_prompts(settings: Sampling) -> bool:
+    """Whether several samples per call save money. Otherwise they cost time: a call holds its
+    slots until its slowest sample is there, and a local server has the prompt in its cache."""
+    return bool(settings.prices.prompt or settings.api_key_env)
 
 
 def _named(name: str, refusal: Refusal) -> bool:

@@ -12,6 +12,8 @@ from codedpo_plugin.recipe import Prices, Sampling
 
 BUDGET_SPENT = "budget spent"  # why a request was given up
 
+_CHARACTERS_PER_TOKEN = 3.5  # of code, roughly
+
 Message = dict[str, str]  # role, content
 
 
@@ -69,6 +71,15 @@ class Reply:
     """What is wrong with some of the samples: why they hold no text, or not all of it."""
     dropped: int = 0
     """Choices that are no samples, such as errors."""
+
+    def tokens_written(self) -> tuple[float, float]:
+        """Tokens of all samples and of the longest; by their texts where the server reports none.
+
+        The longest has the share of the tokens that it has of the characters.
+        """
+        lengths = [len(sample.text) + 1 for sample in self.samples]
+        tokens = self.completion_tokens or sum(lengths) / _CHARACTERS_PER_TOKEN
+        return tokens, tokens * max(lengths) / sum(lengths)
 
     def cost(self, prices: Prices) -> float:
         """In the currency of the prices."""

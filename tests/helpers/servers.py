@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,11 +35,12 @@ def serving(stub: Stub) -> Iterator[str]:
 
 
 class Writer(Stub):
-    """Answers with one of the completions that it knows for a prompt."""
+    """Answers with the completions that it knows for a prompt, in turn."""
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
         super().__init__()
         self.known = defaultdict(list)
+        self.given: Counter[str] = Counter()
         for prompt, completion in pairs:
             self.known[prompt].append(completion)
         self.pick = random.Random(0)
@@ -48,8 +49,9 @@ class Writer(Stub):
         answer = super().reply(request, count)
         prompt = request.get("prompt") or request["messages"][-1]["content"]
         completions = self.known[prompt] or ["I do not know."]
-        for number, choice in enumerate(answer["choices"]):
-            text = completions[number % len(completions)]
+        for choice in answer["choices"]:
+            text = completions[self.given[prompt] % len(completions)]
+            self.given[prompt] += 1
             if "text" in choice:
                 choice["text"] = text
             else:

@@ -27,8 +27,8 @@ def test_cached_samples_are_not_requested_again(stub: Stub, tmp_path: Path) -> N
 
 
 def test_another_temperature_is_another_request(stub: Stub, tmp_path: Path) -> None:
-    collect(requests(1), settings(stub), tmp_path / "c")
-    collect(requests(1), settings(stub, temperature=0.0), tmp_path / "c")
+    collect(requests(1, n=1), settings(stub), tmp_path / "c")
+    collect(requests(1, n=1), settings(stub, temperature=0.0), tmp_path / "c")
     assert [request["temperature"] for request in stub.requests] == [0.8, 0.0]
 
 

@@ -24,6 +24,9 @@ from codedpo_plugin.sampling import Cache, Request
 from helpers.sampling import collect, requests, settings
 from helpers.stub_server import Stub
 
+CHARGED = Prices(prompt=1.0)
+"""Where a prompt is charged, calls are for several samples."""
+
 
 def test_plain_text_is_continued(stub: Stub, tmp_path: Path) -> None:
     found, _ = collect([Request("a", "x", "def f(", 2)], settings(stub), tmp_path / "c")
@@ -33,7 +36,7 @@ def test_plain_text_is_continued(stub: Stub, tmp_path: Path) -> None:
 
 def test_every_kind_of_fault_is_retried(stub: Stub, tmp_path: Path) -> None:
     stub.faults, stub.chance = 0.4, random.Random(3)
-    how = settings(stub, timeout=0.3, retries=20, max_concurrency=16)
+    how = settings(stub, timeout=0.3, retries=20, max_concurrency=80, prices=CHARGED)
     found, usage = collect(requests(40, n=5), how, tmp_path / "c")
     assert {len(set(texts)) for texts in found.values()} == {5}
     assert len(found) == 40
@@ -52,10 +55,32 @@ def test_every_kind_of_fault_is_retried(stub: Stub, tmp_path: Path) -> None:
 
 def test_a_server_that_ignores_n_gets_single_sample_calls(stub: Stub, tmp_path: Path) -> None:
     stub.ignore_n = True
-    found, usage = collect(requests(6, n=4), settings(stub), tmp_path / "c")
+    found, usage = collect(requests(6, n=4), settings(stub, prices=CHARGED), tmp_path / "c")
     assert {len(texts) for texts in found.values()} == {4}
     assert stub.requests[-1]["n"] == 1
     assert any("ignores `n`" in notice for notice in usage.notices)
+
+
+def test_what_is_in_flight_is_counted_in_samples(stub: Stub, tmp_path: Path) -> None:
+    most, running = 0, 0
+
+    async def answer(*args: Any) -> None:
+        nonlocal most, running
+        count = json.loads(args[2])["n"]
+        running += count
+        most = max(most, running)
+        try:
+            await plain(*args)
+        finally:
+            running -= count
+
+    plain, stub.answer = stub.answer, answer  # type: ignore[method-assign]
+    stub.delay = 0.001
+    how = settings(stub, prices=CHARGED, max_concurrency=8, choices=3)
+    found, _ = collect(requests(30, n=4), how, tmp_path / "c")
+    assert {len(texts) for texts in found.values()} == {4}
+    assert {request["n"] for request in stub.requests} == {3, 1}
+    assert 3 < most <= 8
 
 
 def test_identical_samples_are_reported(stub: Stub, tmp_path: Path) -> None:
@@ -147,7 +172,7 @@ def test_calls_adapt_to_parameters_that_a_server_rejects(stub: Stub, tmp_path: P
         return (400, "n must be 1") if request["n"] > 1 else None
 
     stub.refuse = refuse
-    found, usage = collect(requests(5, n=4), settings(stub), tmp_path / "c")
+    found, usage = collect(requests(5, n=4), settings(stub, prices=CHARGED), tmp_path / "c")
     assert {len(texts) for texts in found.values()} == {4}
     assert not usage.failed
 
@@ -176,7 +201,7 @@ def test_samples_begin_with_the_prefill_unless_the_server_refuses_it(
     stub.reply = lambda request, count: {  # type: ignore[method-assign]
         "choices": [{"message": {"content": f"{n}) == 2"}} for n in range(count)]
     }
-    found, usage = collect(asked, settings(stub), tmp_path / "c")
+    found, usage = collect(asked, settings(stub, prices=CHARGED), tmp_path / "c")
     assert {text[:10] for texts in found.values() for text in texts} == {"assert f(0", "assert f(1"}
     assert stub.requests[0]["messages"][-1] == {"role": "assistant", "content": "assert f("}
     assert usage.notices == []
@@ -186,7 +211,7 @@ def test_samples_begin_with_the_prefill_unless_the_server_refuses_it(
         if "continue_final_message" in request
         else None
     )
-    found, usage = collect(asked, settings(stub), tmp_path / "d")
+    found, usage = collect(asked, settings(stub, prices=CHARGED), tmp_path / "d")
     assert {text for texts in found.values() for text in texts} == {"0) == 2", "1) == 2"}
     assert stub.requests[-1]["messages"] == chat
     assert len(usage.notices) == 1

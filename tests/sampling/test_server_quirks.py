@@ -10,7 +10,7 @@ from codedpo_plugin.sampling.failures import TOO_LONG, Refusal
 from codedpo_plugin.sampling.server_quirks import ServerQuirks
 from codedpo_plugin.sampling.types import Request
 
-SETTINGS = Sampling(model="m", stop=["\n"], seed=1, max_tokens=1000)
+SETTINGS = Sampling(model="m", stop=["\n"], seed=1, max_tokens=1000, prices={"prompt": 1})
 REQUEST = Request("a", "tests", [{"role": "user", "content": "x"}], 9, prefill="assert f(")
 
 
@@ -67,6 +67,12 @@ def test_a_server_without_n_gets_single_calls_and_then_calls_without_it() -> Non
     assert (quirks.choices, quirks.form.omitted) == (1, set())
     assert quirks.refused(Call(REQUEST, 1), refusal("'n' is not supported"))
     assert quirks.form.omitted == {"n"}
+
+
+def test_several_samples_per_call_only_where_a_prompt_is_charged() -> None:
+    assert ServerQuirks(Sampling(model="m"), []).choices == 1
+    assert ServerQuirks(Sampling(model="m", api_key_env="KEY"), []).choices == 8
+    assert ServerQuirks(SETTINGS, []).choices == 8
 
 
 def test_the_field_may_be_named_beside_the_message() -> None:
