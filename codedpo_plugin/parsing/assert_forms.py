@@ -49,9 +49,9 @@ class PlainForms(ast.NodeTransformer):
 
     def visit_Assert(self, node: ast.Assert) -> ast.stmt:
         self.generic_visit(node)
-        test = node.test
+        test, node.msg = node.test, None  # nothing reads it, and it would keep names in use
         if isinstance(test, ast.Tuple) and len(test.elts) == 2 and _is_text(test.elts[1]):
-            node.test, node.msg = test.elts[0], None  # assert (x, "message") is always true
+            node.test = test.elts[0]  # assert (x, "message") is always true
         return node
 
     def visit_If(self, node: ast.If) -> ast.stmt:
@@ -91,13 +91,6 @@ class PlainForms(ast.NodeTransformer):
 def asserts_within(node: ast.AST) -> bool:
     """Whether a node asserts something, or raises `AssertionError`."""
     return any(isinstance(part, ast.Assert) or _is_failure(part) for part in ast.walk(node))
-
-
-def calls_assert_method(node: ast.stmt) -> bool:
-    """Whether a statement calls an assert function, as `np.testing.assert_allclose(a, b)`."""
-    if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
-        return False
-    return _name(node.value.func).startswith("assert")
 
 
 def filled(template: str, **parts: ast.expr) -> ast.expr:

@@ -192,6 +192,7 @@ def _unpacked(bindings: list[Binding]) -> Iterator[Binding]:
 
 def unpacked_assign(node: ast.Assign) -> list[ast.stmt]:
     """`a, b = 1, 2` as two statements; other assignments as they are."""
+    node = _Simplified().visit(node)
     if len(node.targets) > 1 or not is_literal(node.value):
         return [node]
     pairs = list(_unpacked([(node.targets[0], node.value)]))

@@ -3,6 +3,8 @@
 import ast
 import copy
 
+from codedpo_plugin.parsing.syntax import names_bound
+
 _SETUPS = ("setUpClass", "setup_class", "setUp", "setup", "setup_method")
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -23,13 +25,8 @@ def flattened(node: ast.ClassDef) -> list[ast.stmt]:
     helpers: list[ast.stmt] = []
     setups: dict[str, list[ast.stmt]] = {}
     tests: list[ast.stmt] = []
-    plain = {
-        name.id
-        for part in node.body
-        if not isinstance(part, _Function)
-        for name in ast.walk(part)
-        if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)
-    }
+    attributes = [part for part in node.body if not isinstance(part, _Function | ast.ClassDef)]
+    plain = {name for part in attributes for name in names_bound(part)}
     for part in copy.deepcopy(node.body):
         if not isinstance(part, _Function):
             helpers.append(_Attributes(node.name, node.name, plain).visit(part))
@@ -43,7 +40,7 @@ def flattened(node: ast.ClassDef) -> list[ast.stmt]:
             tests.append(function)
         elif not name.startswith(("tearDown", "teardown")):
             helpers.append(function)
-    before = [statement for name in _SETUPS for statement in setups.get(name, [])]
+    before = [statement for kind in _SETUPS for statement in setups.get(kind, [])]
     return [*helpers, *before, *tests]
 
 

@@ -9,8 +9,10 @@ from codedpo_plugin.parsing.case_expansion import may_replace, simplified
 from codedpo_plugin.parsing.syntax import names_bound, names_bound_within, names_used
 
 _LONGEST = 50_000  # characters of a snippet
+_MOST_NEEDED = 50  # statements that a test needs
 _INSPECTS = ("callable", "hasattr", "isinstance", "type", "id", "print", "repr", "str", "getattr")
 _FILES = ("open", "Path", "tmp_path", "tempfile")
+_ASYNC = (ast.Await, ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith)
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -24,14 +26,16 @@ class Part(NamedTuple):
     node: ast.stmt
     bound: set[str]
     used: set[str]
+    size: int
+    """Nodes of the tree."""
 
     @classmethod
     def of(cls, node: ast.stmt) -> "Part":
         """Names are collected once: an answer may have thousands of statements."""
-        bound = names_bound(node)
+        used, size = names_used(node), sum(1 for _ in ast.walk(node))
         if isinstance(node, ast.Expr):  # items.append(3)
-            bound = names_used(node) - _called(node)
-        return cls(node, bound, names_used(node))
+            return cls(node, used - _called(node), used, size)
+        return cls(node, names_bound(node) | _changed(node), used, size)
 
 
 def snippet(test: ast.stmt, setup: list[Part], entry_point: str | None) -> str:
@@ -45,8 +49,11 @@ def snippet(test: ast.stmt, setup: list[Part], entry_point: str | None) -> str:
         test.msg = None
         if isinstance(test.test, ast.Tuple) and test.test.elts:
             raise LeftOut("always true")
-    needed = [copy.deepcopy(node) for node in _needed(test, setup, entry_point)]
-    statements = [simplified(node) for node in _inlined([*needed, test], entry_point)]
+    needed = _needed(test, setup, entry_point)
+    if len(needed) > _MOST_NEEDED or sum(part.size for part in needed) > _LONGEST // 3:
+        raise LeftOut("too long")
+    before = [copy.deepcopy(part.node) for part in needed]
+    statements = [simplified(node) for node in _inlined([*before, test], entry_point)]
     _check(statements, entry_point)
     text = "\n".join(ast.unparse(ast.fix_missing_locations(node)) for node in statements)
     if len(text) > _LONGEST:
@@ -70,13 +77,8 @@ def _check(statements: list[ast.stmt], entry_point: str | None) -> None:
     unknown = used - bound - {entry_point or ""}
     if isinstance(statements[-1], ast.Try) and unknown:  # a NameError could be what is caught
         raise LeftOut("undefined name")
-    if any(_is_await(node) for node in statements):
+    if any(isinstance(part, _ASYNC) for node in statements for part in ast.walk(node)):
         raise LeftOut("asynchronous")
-
-
-def _is_await(node: ast.stmt) -> bool:
-    outside = not isinstance(node, _Definition)
-    return outside and any(isinstance(part, ast.Await) for part in ast.walk(node))
 
 
 def _reaches(statements: list[ast.stmt], entry_point: str) -> bool:
@@ -109,15 +111,29 @@ def _calls_any(call: ast.Call, names: set[str]) -> bool:
     return name in names or (bool(passed & names) and name not in _INSPECTS)
 
 
-def _needed(test: ast.stmt, setup: list[Part], entry_point: str | None) -> list[ast.stmt]:
+def _changed(node: ast.stmt) -> set[str]:
+    """Names of objects that a statement changes: `x[0] = 1`, and `x.add(1)` within a loop."""
+    if isinstance(node, _Definition):
+        return set()
+    changed: list[ast.expr] = []
+    for part in ast.walk(node):
+        if isinstance(part, ast.Subscript | ast.Attribute) and not isinstance(part.ctx, ast.Load):
+            changed.append(part.value)
+        elif isinstance(part, ast.Expr) and isinstance(part.value, ast.Call):
+            function = part.value.func
+            changed += [function.value] if isinstance(function, ast.Attribute) else []
+    return {part.id for part in changed if isinstance(part, ast.Name)}
+
+
+def _needed(test: ast.stmt, setup: list[Part], entry_point: str | None) -> list[Part]:
     """The statements of the setup that bind, or may change, names that the test uses."""
-    tested = names_used(test)
+    tested, needed = names_used(test), list[Part]()
     if isinstance(test, ast.For):
         tested = tested - (names_bound(test.target) - names_used(test.iter))
-    wanted, needed = set(tested), []
+    wanted = set(tested)
     for part in reversed(setup):
         if part.bound & wanted or (tested & wanted and _may_change(part, tested, entry_point)):
-            needed.append(part.node)
+            needed.append(part)
             if _rebinds(part):
                 wanted = wanted - part.bound
             wanted = wanted | part.used

@@ -3,6 +3,7 @@
 import ast
 import builtins
 import warnings
+from typing import TypeGuard
 
 
 def parsed(source: str) -> ast.Module | None:
@@ -35,6 +36,11 @@ def names_used(node: ast.AST) -> set[str]:
         if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)
     }
     return {name for name in used if not hasattr(builtins, name)}
+
+
+def is_call(node: ast.AST, name: str) -> TypeGuard[ast.Call]:
+    """Whether a node calls a function of this name."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
 
 
 def _bound(node: ast.AST) -> set[str]:

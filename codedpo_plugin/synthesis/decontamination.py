@@ -14,8 +14,7 @@ from collections.abc import Callable, Sequence
 from codedpo_plugin.execution.execute import execute_problem
 from codedpo_plugin.parsing.input_mutation import mutated_calls
 from codedpo_plugin.parsing.programs import normalised
-from codedpo_plugin.parsing.snippets import is_call
-from codedpo_plugin.parsing.syntax import parsed
+from codedpo_plugin.parsing.syntax import is_call, parsed
 from codedpo_plugin.run_folder.shards import Row
 from codedpo_plugin.sandbox.client import Cell, Limits, Reply, Sandbox
 from codedpo_plugin.sandbox.encoding import canonical
