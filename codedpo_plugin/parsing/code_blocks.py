@@ -21,8 +21,8 @@ _PYTHON = ("", "py", "py3", "python", "python2", "python3", "pycon", "ipython", 
 _NESTING = ("", "markdown", "md", "text", "txt")
 _COMMONMARK = MarkdownIt("commonmark")
 _FENCE_LINE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*(\S*)[ \t]*$")
-_FENCE_AFTER_TEXT = re.compile(r"^([^`\n]*\S[^`\n]*?)[ \t]*(```[\w+-]*)[ \t]*$", re.MULTILINE)
-_FENCE_BEFORE_TEXT = re.compile(r"^(.*[^`\s])(```)[ \t]*$", re.MULTILINE)
+_FENCE_AFTER_TEXT = re.compile(r"(?P<before>[^`]*?)[ \t]*(?P<fence>```[\w+-]*)[ \t]*")
+_FENCE_BEFORE_TEXT = re.compile(r"(?P<before>.*[^`\s])(?P<fence>```)[ \t]*")
 _HTML = re.compile(
     r"(?:<pre\b[^>]*>)?\s*<(pre|code)\b[^>]*>(.*?)(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE
 )
@@ -82,7 +82,7 @@ def _blocks(text: str) -> list[Block]:
     """Blocks of a text: as CommonMark has them, or else as models also write them."""
     variants = [
         text,
-        _FENCE_BEFORE_TEXT.sub(r"\1\n\2", _FENCE_AFTER_TEXT.sub(r"\1\n\2", text)),
+        "\n".join(_fence_alone(line) for line in text.split("\n")),
         "\n\n".join(f"```python\n{html.unescape(code)}\n```" for _, code in _HTML.findall(text)),
     ]
     for variant in dict.fromkeys(variants):
@@ -90,6 +90,15 @@ def _blocks(text: str) -> list[Block]:
             return found
     bare = without_prose("\n".join(line for line in _lines(text) if not _FENCE_LINE.match(line)))
     return [Block(bare, False)] if bare else []
+
+
+def _fence_alone(line: str) -> str:
+    """A fence at the end of a line of text on a line of its own."""
+    for form in (_FENCE_AFTER_TEXT, _FENCE_BEFORE_TEXT) if "```" in line else ():
+        found = form.fullmatch(line)
+        if found and found["before"].strip():
+            return f"{found['before']}\n{found['fence']}"
+    return line
 
 
 def _fenced(text: str) -> list[Block]:

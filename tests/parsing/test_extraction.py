@@ -186,3 +186,8 @@ def test_real_samples_give_their_programs() -> None:
     without = [row for row in samples if code_of(row["text"], row["entry_point"]) is None]
     assert len(samples) == 897
     assert len(without) == 16  # each read: none parses
+
+
+def test_a_line_of_any_length_is_read() -> None:
+    numbers = ", ".join(map(str, range(20_000)))
+    assert code_of(fenced(f"x = [{numbers}]\n{F}")) == f"x = [{numbers}]\n{F}"
