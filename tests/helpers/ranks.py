@@ -112,6 +112,18 @@ def _train(environment: dict[str, str], config: Path, log: Path) -> None:
 
         # DeepSpeed would compile this operator for minutes; without it, gloo is used.
         ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    from torch.nn.parallel import DistributedDataParallel
     from trl.scripts import dpo
 
+    # torch can deadlock where the wrapper of the model is freed: the destructor of its gloo group
+    # waits for a thread that waits for the GIL. So it is kept, and the process ends at once.
+    kept, make = [], DistributedDataParallel.__init__
+
+    def keep(self: Any, *args: Any, **kwargs: Any) -> None:
+        kept.append(self)
+        make(self, *args, **kwargs)
+
+    DistributedDataParallel.__init__ = keep
     dpo.main(*dpo.make_parser().parse_args_and_config(fail_with_unknown_args=False))
+    sys.stdout.flush()
+    os._exit(0)
