@@ -9,7 +9,6 @@ import html
 import re
 import textwrap
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -31,20 +30,13 @@ _OPENING = re.compile(r"\s*<(think|thinking|reasoning|thought)>", re.IGNORECASE)
 _TAG_AT_LINE_START = re.compile(rf"^[ \t]*({_TAG})|({_TAG})[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _TAG_AFTER_FENCE = re.compile(rf"^([ \t]*`{{3,}})[ \t]*({_TAG})", re.MULTILINE | re.IGNORECASE)
 _LONGEST = 200_000  # characters; no useful answer is longer
+_MOST_THOUGHTS = 20  # passages of reasoning that are looked for
+_MOST_CLOSINGS = 10  # fences that are tried as the end of a block
 
 
-class Block(NamedTuple):
-    """Code of an answer, in the order of the text."""
-
-    code: str
-    """Parses as Python."""
-    exact: bool
-    """Whether it is the text between the fences as it is, and not repaired."""
-
-
-def python_blocks(text: str) -> list[Block]:
-    """Blocks of Python in an answer, after the reasoning: the fenced ones, or else all lines of the
-    text that are code.
+def python_blocks(text: str) -> list[str]:
+    """Blocks of Python in an answer, after the reasoning, each of which parses: the fenced ones, or
+    else all lines of the text that are code.
     """
     text = text.replace("\ufeff", "")[:_LONGEST]
     found = _blocks(without_thought(text))
@@ -57,28 +49,37 @@ def without_thought(text: str) -> str:
 
     Reasoning that isn't closed runs to the end. The opening tag may be part of the prompt.
     """
-    text = _TAG_AFTER_FENCE.sub(r"\1\n\2", text)
-    opening = _OPENING.match(text)
-    if opening:
-        closing = re.compile(rf"</{opening[1]}>", re.IGNORECASE).search(text, opening.end())
-        return without_thought(text[closing.end() :]) if closing else ""
+    before, text = "", _TAG_AFTER_FENCE.sub(r"\1\n\2", text)
+    for _ in range(_MOST_THOUGHTS):  # a model that repeats itself writes thousands of tags
+        if opening := _OPENING.match(text):
+            closing = re.compile(rf"</{opening[1]}>", re.IGNORECASE).search(text, opening.end())
+            if not closing:
+                return before
+            text = text[closing.end() :]
+        elif (tag := _first_tag(text)) is None:
+            break
+        elif "/" in tag[0]:
+            before, text = "", text[tag.end() :]
+        else:
+            before, text = before + text[: tag.start()], text[tag.start() :]
+    return before + text
+
+
+def _first_tag(text: str) -> re.Match[str] | None:
+    """The first tag of reasoning that is not part of a fenced block."""
+    fences = [token.map for token in _COMMONMARK.parse(text) if token.type == "fence" and token.map]
+    line = position = 0
     for tag in _TAG_AT_LINE_START.finditer(text):
-        if _in_code(text, tag.start(1) if tag[1] else tag.start(2)):
-            continue
-        if "/" in tag[0]:
-            return without_thought(text[tag.end() :])
-        return text[: tag.start()] + without_thought(text[tag.start() :])
-    return text
+        line += text.count("\n", position, tag.end())
+        position = tag.end()
+        while fences and fences[0][1] <= line:
+            del fences[0]
+        if not fences or line < fences[0][0]:
+            return tag
+    return None
 
 
-def _in_code(text: str, position: int) -> bool:
-    """Whether a position lies within a fence that closes, or that nothing but code follows."""
-    line = text.count("\n", 0, position)
-    fences = (token.map for token in _COMMONMARK.parse(text) if token.type == "fence")
-    return any(lines and lines[0] <= line < lines[1] for lines in fences)
-
-
-def _blocks(text: str) -> list[Block]:
+def _blocks(text: str) -> list[str]:
     """Blocks of a text: as CommonMark has them, or else as models also write them."""
     variants = [
         text,
@@ -89,7 +90,7 @@ def _blocks(text: str) -> list[Block]:
         if found := list(_fenced(variant)):
             return found
     bare = without_prose("\n".join(line for line in _lines(text) if not _FENCE_LINE.match(line)))
-    return [Block(bare, False)] if bare else []
+    return [bare] if bare else []
 
 
 def _fence_alone(line: str) -> str:
@@ -101,16 +102,16 @@ def _fence_alone(line: str) -> str:
     return line
 
 
-def _fenced(text: str) -> list[Block]:
+def _fenced(text: str) -> list[str]:
     """Blocks of all fences; those of other languages only where there is no Python."""
-    python: list[Block] = []
-    other: list[Block] = []
+    python: list[str] = []
+    other: list[str] = []
     for language, block in _fences(text):
         (python if language in _PYTHON else other).append(block)
     return python or other
 
 
-def _fences(text: str) -> Iterator[tuple[str, Block]]:
+def _fences(text: str) -> Iterator[tuple[str, str]]:
     """(language, block) of every fence with code that parses."""
     lines, done = _lines(text), 0
     for token in _all_tokens(_COMMONMARK.parse(text)):
@@ -136,24 +137,28 @@ def _holds_fences(token: Token, language: str) -> bool:
     return token.type == "code_block" or parsed(token.content) is None
 
 
-def _repaired(token: Token, lines: list[str]) -> tuple[Block | None, int]:
+def _repaired(token: Token, lines: list[str]) -> tuple[str | None, int]:
     """A fence's code, and the line after it; if it doesn't parse, up to a later closing fence, or
     else what of it is code.
     """
     start, end = token.map or (0, 0)
     code = token.content.strip("\n")
     if parsed(code) is not None:
-        return (Block(code, True) if code.strip() else None), end
+        return code if code.strip() else None, end
     if token.type == "code_block":
         return None, end
+    tried = 0
     for later in range(end, len(lines)):
+        if tried == _MOST_CLOSINGS:
+            break
         if (fence := _FENCE_LINE.match(lines[later])) and not fence[2]:
+            tried += 1
             whole = textwrap.dedent("\n".join(lines[start + 1 : later])).strip("\n")
             if parsed(whole) is not None:
-                return Block(whole, True), later + 1
+                return whole, later + 1
     code = textwrap.dedent(_without_prompts(re.sub(r"`{3,}\s*\Z", "", code)))
     code = without_prose(code)
-    return (Block(code, False) if code else None), end
+    return code or None, end
 
 
 def _without_prompts(code: str) -> str:
@@ -164,12 +169,12 @@ def _without_prompts(code: str) -> str:
     return "\n".join(line[4:] for line in lines if line[:4] in (">>> ", "... ") or line == "...")
 
 
-def _inline(token: Token) -> Iterator[tuple[str, Block]]:
+def _inline(token: Token) -> Iterator[tuple[str, str]]:
     """A fence that opens and closes in one line: ```python def f(): ...```"""
     language, _, code = token.content.strip().partition(" ")
     named = len(token.markup) >= 3 and language.lower() in _PYTHON
     if named and code and parsed(code.strip()) is not None:
-        yield language.lower(), Block(code.strip(), True)
+        yield language.lower(), code.strip()
 
 
 def _all_tokens(tokens: list[Token]) -> Iterator[Token]:

@@ -31,7 +31,7 @@ def program_of(text: str, entry_point: str | None = None) -> Program | None:
     with the other blocks that define names it needs. Prints, asserts, calls of the entry point and
     `if __name__ == "__main__"` at the top level are left out; everything else stays as it is.
     """
-    blocks = [block.code for block in python_blocks(text)]
+    blocks = python_blocks(text)
     chosen = _defining(blocks, entry_point)
     if chosen is None:
         return None

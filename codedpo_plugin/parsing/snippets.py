@@ -34,7 +34,7 @@ def snippets_of(
     left_out = Counter() if left_out is None else left_out
     finder = SnippetFinder(entry_point, left_out)
     # All blocks together: later ones may need what earlier ones import.
-    blocks = [block.code for block in python_blocks(text)]
+    blocks = python_blocks(text)
     sessions = session_sources(text)
     body = [node for code in blocks for node in shown_as_asserts(code)]
     body = [node for node in body if not sessions or ast.unparse(node) not in sessions]
@@ -56,7 +56,7 @@ def calls_of(text: str, entry_point: str) -> list[str]:
     """Every call of the entry point on literal arguments in a response, each once."""
     calls: dict[str, None] = {}
     for block in python_blocks(text):
-        for node in ast.walk(parsed(block.code) or ast.Module([], [])):
+        for node in ast.walk(parsed(block) or ast.Module([], [])):
             if is_call(node, entry_point) and names_used(node) <= {entry_point}:
                 calls[ast.unparse(node)] = None
     return list(calls)

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import warnings
 
 from codedpo_plugin.parsing.syntax import parsed
 
@@ -9,15 +10,17 @@ _CONTINUES = re.compile(r"^(?:else|elif|except|finally|case)\b|^[)\]}]")
 _INCOMPLETE = ("never closed", "unterminated triple", "unterminated f-string", "unexpected EOF",
                "expected an indented block", "expected 'except'", "expected ':'")  # fmt: skip
 _MOST_JOINED = 200  # pieces of one statement: a multi-line string may have many
+_MOST_JOINS = 2000  # of pieces that give no statement, in a text: it may repeat an open bracket
 
 
 def without_prose(text: str) -> str:
     """The complete statements, each as it is written, without the prose between them and without
     what breaks off.
     """
-    pieces, kept, start = _pieces(text), [], 0
+    pieces, kept, start, joins = _pieces(text), [], 0, _MOST_JOINS
     while start < len(pieces):
-        end = _end_of_statement(pieces, start)
+        end, used = _end_of_statement(pieces, start, joins)
+        joins -= used
         if end is None:
             start += 1
             continue
@@ -42,28 +45,31 @@ def _pieces(text: str) -> list[str]:
     return ["\n".join(piece) for piece in pieces if piece]
 
 
-def _end_of_statement(pieces: list[str], start: int) -> int | None:
-    """The piece after the statement that begins at `start`; None if that is no statement."""
-    for end in range(start + 1, min(len(pieces), start + _MOST_JOINED) + 1):
+def _end_of_statement(pieces: list[str], start: int, joins: int) -> tuple[int | None, int]:
+    """(the piece after the statement that begins at `start`, or None if that is no statement;
+    pieces that were joined in vain), with at most so many joins.
+    """
+    for joined in range(min(len(pieces) - start, _MOST_JOINED, joins + 1)):
+        end = start + joined + 1
         error = _error("\n".join(pieces[start:end]))
         if error is None:
-            return end
+            return end, 0
         if not any(sign in error for sign in _INCOMPLETE):
-            return None
-    return None
+            return None, joined
+    return None, min(_MOST_JOINED, joins)
 
 
 def _error(source: str) -> str | None:
     """Why a source doesn't parse, if it doesn't."""
-    if parsed(source) is not None:
-        return None
     try:
-        ast.parse(source)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(source)
     except SyntaxError as error:
         return str(error.msg)
     except (ValueError, RecursionError, MemoryError):
-        pass
-    return "is no Python"
+        return "is no Python"
+    return None
 
 
 def _is_prose(source: str) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from codedpo_plugin.parsing.extraction import code_of
+from codedpo_plugin.parsing.extraction import Program, program_of
 from codedpo_plugin.parsing.snippets import calls_of, snippets_of
 from codedpo_plugin.recipe import Recipe
 from codedpo_plugin.recipe.keys import key_settings
@@ -175,7 +175,7 @@ class CandidateMaker:
         name, counts = row["entry_point"], {role: Counter[str]() for role in ROLES}
         unused: dict[str, list[str]] = {role: [] for role in ROLES}
         solutions = self._solutions(row, samples["solutions"], counts["solutions"], unused)
-        programs = [program for program, _ in solutions]
+        programs = [program.code for program, _ in solutions]
         tests = self._tests(row, samples["tests"], programs, counts["tests"], unused)
         overlap = self.known and self.known.solved(
             programs, tests, name, self.sandbox, self.recipe.decontaminate.solutions
@@ -191,6 +191,7 @@ class CandidateMaker:
             "solutions": programs,
             "tests": tests,
             "responses": [response for _, response in solutions],
+            "left_out": [program.left_out for program, _ in solutions],
         }
         return {
             "candidate": json.dumps(candidate, default=str),
@@ -206,12 +207,12 @@ class CandidateMaker:
         samples: list[Sample],
         counts: Counter[str],
         unused: dict[str, list[str]],
-    ) -> list[tuple[str, str]]:
+    ) -> list[tuple[Program, str]]:
         """(program, response) of the samples that hold a whole program."""
         opening = self._opening(row, "solutions")
         found = []
         for one in samples:
-            program = code_of(opening + one.text, row["entry_point"])
+            program = program_of(opening + one.text, row["entry_point"])
             if one.finish_reason == "length":
                 counts["cut at max_tokens"] += 1
             elif program is None:

@@ -150,6 +150,25 @@ def test_an_answer_without_a_program(text: str) -> None:
     assert code_of(text, "f") is None
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>a</think>\n" * 9000,
+        "<think>\n" * 15000,
+        "</think>\n" * 15000,
+        "```python\n" + "</think>\n" * 9000 + "```",
+        "```python\n(\n```\n" * 3000,
+        "x = (\n" * 9000,
+        "if x:\n" * 15000,
+        "(" * 100_000,
+        "`" * 100_000,
+    ],
+    ids=lambda text: text[:12],
+)
+def test_a_model_that_repeats_itself_costs_neither_an_error_nor_minutes(text: str) -> None:
+    assert code_of(text, "f") is None
+
+
 def test_what_is_left_out_is_known() -> None:
     program = program_of(fenced(f"{F}\n\nprint(f(1))"), "f")
     assert program

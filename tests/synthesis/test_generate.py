@@ -55,6 +55,8 @@ def test_a_folder_and_an_endpoint_are_enough(tmp_path: Path, server: Writer) -> 
         "gap",
     ]
     assert json.loads(candidates[0]["extra"])["license"] == "psf-2.0"
+    # What of a response is not part of its program is known.
+    assert len(json.loads(candidates[0]["extra"])["left_out"]) == 6
     assert {len(row["solutions"]) for row in candidates} == {6}
     assert candidates[1]["tests"] == list(EXERCISES[1].tests)
     pairs = [pair for row in read_rows(recipe.output, "pairs") for pair in row["pairs"]]
