@@ -13,20 +13,10 @@ from codedpo_eval.verdict import GradeSettings, Verdict
 from codedpo_plugin.cli import main
 from codedpo_plugin.errors import InfrastructureError
 from helpers.candidates import write_jsonl
+from helpers.eval_runs import evalplus_task
 from helpers.real_data import SLICES, rows
 
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
-    monkeypatch.delenv("HUMANEVAL_OVERRIDE_PATH", raising=False)
-
-
-def task(name: str, number: int, code: str, base: list[Any], plus: list[Any]) -> dict[str, Any]:
-    return {
-        "task_id": f"HumanEval/{number}", "prompt": f"def {name}(x):\n", "entry_point": name,
-        "canonical_solution": code, "base_input": base, "plus_input": plus, "atol": 0,
-    }  # fmt: skip
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def verdicts(file: Path, programs: list[str], **settings: Any) -> list[Verdict]:
@@ -45,7 +35,7 @@ DOUBLE = "def double(x):\n    return [2 * n for n in x]\n"
 @pytest.fixture
 def double(tmp_path: Path) -> Path:
     code = "    return [2 * n for n in x]\n"
-    rows = [task("double", 0, code, [[[1]]], [[[1, 2]], [[]], [[3]]])]
+    rows = [evalplus_task("double", 0, code, [[[1]]], [[[1, 2]], [[]], [[3]]])]
     return write_jsonl(tmp_path / "file.jsonl", rows)
 
 
@@ -84,7 +74,7 @@ def test_verdicts_cannot_be_forged(double: Path) -> None:
 
 
 def test_values_too_large_to_be_sent_are_compared_by_hash(tmp_path: Path) -> None:
-    rows = [task("count", 0, "    return list(range(x))\n", [[3]], [[300_000]])]
+    rows = [evalplus_task("count", 0, "    return list(range(x))\n", [[3]], [[300_000]])]
     file = write_jsonl(tmp_path / "file.jsonl", rows)
     right = "def count(x):\n    return [n for n in range(x)]\n"
     wrong = "def count(x):\n    return [*range(x - 1), 0 if x > 9 else x - 1]\n"
@@ -92,7 +82,7 @@ def test_values_too_large_to_be_sent_are_compared_by_hash(tmp_path: Path) -> Non
 
 
 def test_long_values_are_compared_in_the_sandbox(tmp_path: Path) -> None:
-    rows = [task("thirds", 0, "    return [n / 3 for n in range(x)]\n", [[3]], [[5000]])]
+    rows = [evalplus_task("thirds", 0, "    return [n / 3 for n in range(x)]\n", [[3]], [[5000]])]
     file = write_jsonl(tmp_path / "file.jsonl", rows)
     near = "def thirds(x):\n    return [n / 3 + 1e-12 for n in range(x)]\n"
     far = "def thirds(x):\n    return [n / 3 + (n > 4000) for n in range(x)]\n"
@@ -106,7 +96,9 @@ def test_ground_truth_is_made_once(double: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_reference_that_fails_is_no_verdict(tmp_path: Path) -> None:
-    file = write_jsonl(tmp_path / "file.jsonl", [task("f", 0, "    return 1 / x\n", [[0]], [])])
+    file = write_jsonl(
+        tmp_path / "file.jsonl", [evalplus_task("f", 0, "    return 1 / x\n", [[0]], [])]
+    )
     with pytest.raises(InfrastructureError, match="HumanEval/0: its reference solution fails"):
         verdicts(file, ["def f(x): return 0"])
 

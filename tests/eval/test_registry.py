@@ -3,32 +3,21 @@
 import gzip
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from codedpo_eval.benchmarks import registry as benchmarks
 from codedpo_plugin.errors import InputError
 from helpers.candidates import write_jsonl
+from helpers.eval_runs import evalplus_task
 
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
-    monkeypatch.delenv("HUMANEVAL_OVERRIDE_PATH", raising=False)
-
-
-def task(name: str, number: int, code: str, base: list[Any], plus: list[Any]) -> dict[str, Any]:
-    return {
-        "task_id": f"HumanEval/{number}", "prompt": f"def {name}(x):\n", "entry_point": name,
-        "canonical_solution": code, "base_input": base, "plus_input": plus, "atol": 0,
-    }  # fmt: skip
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture
 def double(tmp_path: Path) -> Path:
     code = "    return [2 * n for n in x]\n"
-    rows = [task("double", 0, code, [[[1]]], [[[1, 2]], [[]], [[3]]])]
+    rows = [evalplus_task("double", 0, code, [[[1]]], [[[1, 2]], [[]], [[3]]])]
     return write_jsonl(tmp_path / "file.jsonl", rows)
 
 
@@ -50,7 +39,7 @@ def test_files_are_found(tmp_path: Path, double: Path, monkeypatch: pytest.Monke
 
 
 def test_other_files_under_these_names_are_refused(tmp_path: Path) -> None:
-    row = task("f", 0, "", [], [])
+    row = evalplus_task("f", 0, "", [], [])
     row.pop("base_input")
     with pytest.raises(InputError, match="line 1: no column base_input; HumanEvalPlus"):
         benchmarks.load("humaneval+", write_jsonl(tmp_path / "file.jsonl", [row]))

@@ -51,3 +51,13 @@ def graded(own: Path, rows: list[dict[str, Any]], *options: str) -> dict[str, An
 def verdicts(own: Path) -> list[dict[str, Any]]:
     """The verdicts of that run."""
     return list(grade.read(own.with_name("run") / grade.FILE))
+
+
+def evalplus_task(
+    name: str, number: int, code: str, base: list[Any], plus: list[Any]
+) -> dict[str, Any]:
+    """A task in the columns of HumanEval+."""
+    return {
+        "task_id": f"HumanEval/{number}", "prompt": f"def {name}(x):\n", "entry_point": name,
+        "canonical_solution": code, "base_input": base, "plus_input": plus, "atol": 0,
+    }  # fmt: skip
