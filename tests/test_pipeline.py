@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -82,6 +83,18 @@ def test_killed_at_random_moments_and_resumed_it_ends_the_same(
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     assert rows_of(recipe) == rows_of(built)
     assert not list(recipe.output.rglob("*.tmp"))
+
+
+def test_a_build_killed_while_it_writes_the_dataset_is_resumed(tmp_path: Path) -> None:
+    recipe = make_recipe(tmp_path, [DOUBLE])
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    left = recipe.output / f".dataset.{socket.gethostname()}.{ended.pid}.tmp"
+    left.mkdir(parents=True)
+    (left / "README.md").touch()
+    pipeline.build(recipe, (1, 1), QUIET)
+    assert (recipe.output / "dataset" / "README.md").stat().st_size
+    assert not left.exists()
 
 
 def test_no_process_outlives_a_killed_build(tmp_path: Path) -> None:

@@ -194,10 +194,13 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def remove_leftovers(run: Path) -> None:
-    """Remove the temporary files of workers that were killed while writing."""
+    """Remove the temporary files of workers that were killed while writing; an export removes its
+    own folders.
+    """
     if files.is_local(run):
         for path in [*run.glob(".*.tmp"), *run.glob("*/.*.tmp")]:
-            path.unlink(missing_ok=True)
+            if not path.is_dir():
+                path.unlink(missing_ok=True)
 
 
 def _with_fix(error: OSError) -> str:
